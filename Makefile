@@ -1,0 +1,61 @@
+# Memoir: one entry for everything a contributor runs. `make` lists the targets.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help setup demo test golden faults fuzz lint format generate generate-check breaking bench serve lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+setup: ## install the Python and Node packages into the checkout (only what changed)
+	@scripts/setup.sh
+
+demo: setup ## replay a conversation, search, follow, reset; TRANSCRIPT=path takes another file
+	@$(BIN)/python examples/demo.py $(if $(TRANSCRIPT),--transcript "$(TRANSCRIPT)")
+
+test: setup ## run every check and every test
+	@$(BIN)/python scripts/test_all.py
+
+golden: setup ## run the golden corpus with every SDK and write the parity matrix
+	@npm --prefix sdk-node run --silent build
+	@npm --prefix sdk-node run --silent build:golden
+	@PYTHONPATH=golden-tests $(BIN)/python -m golden_runner
+	@$(BIN)/python scripts/readme_matrix.py
+
+faults: setup ## kill the server at every step and under load, damage its files, write docs/faults.md
+	@MEMOIR_FAULTS=all $(BIN)/python -m pytest tests/faults
+
+fuzz: setup ## send hostile requests to every RPC; MEMOIR_FUZZ_SEED=n repeats a run
+	@MEMOIR_FUZZ=1 $(BIN)/python -m pytest tests/fuzz
+
+lint: setup ## ruff, mypy, import layers, buf, tsc
+	@scripts/lint.sh
+
+format: setup ## format the Python sources and the protos
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/buf format -w proto
+
+generate: setup ## regenerate all code that follows from proto/ (no network)
+	@$(BIN)/python scripts/generate.py
+
+generate-check: setup ## fail when regeneration would change a byte
+	@$(BIN)/python scripts/generate.py --check
+
+breaking: setup ## compare the contract with the last release
+	@scripts/breaking.sh
+
+bench: setup ## compare calls per second with a bare gRPC echo
+	@$(BIN)/python -m bench
+
+serve: setup ## run a server on the embedded profile with its data in .memoir
+	@$(BIN)/memoir serve --data .memoir
+
+lock: setup ## resolve the requirements again and rewrite the lock files
+	@scripts/lock.sh
+
+clean: ## remove build output, environments and caches (data in .memoir stays)
+	rm -rf .venv sdk-node/node_modules sdk-node/dist sdk-node/build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf *.egg-info sdk-python/*.egg-info server/*.egg-info

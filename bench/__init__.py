@@ -1,0 +1,1 @@
+"""Benchmarks: Memoir side by side, in one run, with something real."""

@@ -1,0 +1,86 @@
+"""Starts real servers for the corpus: each on 127.0.0.1 with a free port, data of its own, and a bounded life."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from memoir_golden_pb.golden_pb2 import Suite
+
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 15.0
+LIFE_SECONDS: Final = 900
+
+# What the servers of a backend are told by environment. Both use the hash embedder, whose vectors are integer-valued,
+# so that scores are the same on every machine; only DETERMINISTIC also fixes the clock and the ids.
+ENVIRONMENT: Final[dict["Suite.Backend", dict[str, str]]] = {
+    Suite.BACKEND_DETERMINISTIC: {"MEMOIR_TESTING": "1", "MEMOIR_EMBEDDER__MODEL": "hash"},
+    Suite.BACKEND_EMBEDDED: {"MEMOIR_EMBEDDER__MODEL": "hash"},
+}
+
+
+class LaunchFailed(Exception):
+    """The server did not become ready; the message ends with the last lines it wrote."""
+
+
+class ServerProcess:
+    """One `memoir serve` process; a context manager."""
+
+    def __init__(self, backend: "Suite.Backend") -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="memoir-golden-")
+        self._backend = backend
+        self._process: subprocess.Popen[bytes] | None = None
+        self.target = ""
+
+    def __enter__(self) -> "ServerProcess":
+        base = Path(self._directory.name)
+        port_file, log = base / "port", base / "server.log"
+        command = [
+            *((found, str(LIFE_SECONDS)) if (found := shutil.which("timeout")) else ()),
+            str(Path(sys.executable).with_name("memoir")),
+            *(
+                "serve",
+                "--data",
+                str(base / "data"),
+                "--listen",
+                "127.0.0.1:0",
+                "--profile",
+                "embedded",
+                "--port-file",
+                str(port_file),
+            ),
+        ]
+        with log.open("wb") as output:
+            environment = {**os.environ, **ENVIRONMENT[self._backend]}
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        try:
+            self.target = self._wait(port_file, log)
+        except LaunchFailed:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(STOP_SECONDS)
+        self._directory.cleanup()
+
+    def _wait(self, port_file: Path, log: Path) -> str:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if port_file.exists() and (target := port_file.read_text(encoding="utf-8").strip()):
+                return target
+            if self._process is None or self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+        raise LaunchFailed(f"memoir serve was not ready after {START_SECONDS} s or ended:\n{tail}")

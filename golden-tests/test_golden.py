@@ -1,0 +1,70 @@
+"""The golden corpus: every case and every vector with every SDK, the transcripts, and the completeness of it all."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from golden_runner import completeness, matrix
+from golden_runner.__main__ import known_gaps_of, vector_verdict, verdict
+from golden_runner.corpus import load_not_yet, load_suites, load_vectors
+from golden_runner.driver import KINDS
+from golden_runner.session import Session, cases_for
+
+SUITES = load_suites()
+VECTORS = load_vectors()
+DRIVERS = tuple(KINDS)
+CASES = [(driver, suite.name, case.name) for suite in SUITES for driver in DRIVERS for case in cases_for(driver, suite)]
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    with Session(SUITES) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("driver", "suite", "case"), CASES, ids=["/".join(found) for found in CASES])
+def test_case(session: Session, driver: str, suite: str, case: str) -> None:
+    assert verdict(session, session.outcome(driver, suite, case)) == []
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("vectors", VECTORS, ids=[vectors.name for vectors in VECTORS])
+def test_vectors(session: Session, driver: str, vectors: object) -> None:
+    chosen = next(found for found in VECTORS if found is vectors)
+    found = {vector.name: vector_verdict(session, chosen, vector, driver) for vector in chosen.vectors}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_known_gaps_name_cases_of_the_corpus(session: Session) -> None:
+    known = {(driver, f"{suite}/{case}") for driver, suite, case in CASES}
+    known |= {
+        (driver, f"{found.name}/{vector.name}") for driver in DRIVERS for found in VECTORS for vector in found.vectors
+    }
+    assert [gap for gap in session.gaps if gap not in known] == []
+
+
+def test_every_method_is_called() -> None:
+    assert completeness.missing_methods(SUITES) == []
+
+
+def test_every_oneof_arm_occurs_or_is_listed() -> None:
+    assert completeness.misjudged_arms(SUITES, load_not_yet()) == []
+
+
+def test_every_reason_occurs_or_is_listed(session: Session) -> None:
+    assert completeness.misjudged_reasons(session.all_outcomes(), load_not_yet()) == []
+
+
+def test_methods_not_built_are_listed(session: Session) -> None:
+    assert completeness.misjudged_methods(session.all_outcomes(), load_not_yet()) == []
+
+
+def test_the_parity_matrix_is_current_and_without_holes(session: Session) -> None:
+    tally = matrix.tally(session.all_outcomes())
+    counts = {
+        driver: sum(len(vectors.vectors) - known_gaps_of(session, vectors, driver) for vectors in VECTORS)
+        for driver in DRIVERS
+    }
+    text = matrix.render(tally, counts)
+    assert matrix.PATH.read_text(encoding="utf-8") == text, "docs/parity-matrix.md is not current: run make golden"
+    assert [line for line in text.splitlines() if "| half " in line or "| - " in line] == []

@@ -1,0 +1,1 @@
+"""Memoir: a memory service for AI assistants and agents."""

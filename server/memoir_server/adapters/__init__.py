@@ -1,0 +1,1 @@
+"""Implementations of the ports: stores, models, caches. Each knows ports and domain only."""

@@ -1,0 +1,5 @@
+"""The embedded index: one SQLite file, with what is in use held in memory as columns."""
+
+from memoir_server.adapters.index.sqlite.store import SqliteIndex
+
+__all__ = ["SqliteIndex"]

@@ -1,0 +1,392 @@
+"""Writing changes: idempotency, decision, place in the log, and the rows that follow from each change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import apsw
+
+from memoir_server.adapters.ledger.sqlite.chain import SALT_BYTES, digest_of, link, payload_of
+from memoir_server.adapters.ledger.sqlite.encoding import encode_detail, encode_facts, encode_memory
+from memoir_server.adapters.ledger.sqlite.filters import metadata_rows
+from memoir_server.adapters.ledger.sqlite.layout import LIST_ITEM, NOT_EXPIRING, REMOVED, key_of
+from memoir_server.adapters.ledger.sqlite.rows import (
+    EVENTS,
+    MEMORY_COLUMNS,
+    as_json,
+    insert_rows,
+    read_changes,
+    read_memory,
+)
+from memoir_server.adapters.ledger.sqlite.speakers import count_speakers
+from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, moved_to
+from memoir_server.domain.change import Actor, ActorKind, Change, Draft, EventType, Head, Origin, stamp
+from memoir_server.domain.errors import RequestIdReused
+from memoir_server.domain.graph import facts_of
+from memoir_server.domain.memory import NEVER, Memory, MemoryKind, Scope
+from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
+from memoir_server.domain.time import Instant
+
+IDEMPOTENCY_US: Final = 24 * 3600 * 1_000_000
+"""How long a request is remembered (semantics 7)."""
+_PURGE_AT_ONCE: Final = 64
+_SYSTEM: Final = Origin(actor=Actor("memoir", ActorKind.SYSTEM))
+
+Entropy = Callable[[int], bytes]
+"""Makes that many unpredictable bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The current version of a memory, and what its row knows beside it."""
+
+    memory: Memory
+    born: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What the idempotency record of an earlier request says."""
+
+    first: int
+    last: int
+    revision: int
+    outcome: bytes
+
+
+def load_current(connection: apsw.Connection, row: NamespaceRow, memory_ids: Sequence[str]) -> dict[str, Current]:
+    """Current versions of those of the memories that exist, expired or not."""
+    rows = connection.execute(
+        f"SELECT {MEMORY_COLUMNS}, v.memory_id, v.born, v.gone FROM json_each(?) AS wanted CROSS JOIN versions v "
+        f"WHERE v.ns = ? AND v.memory_id = wanted.value AND v.retired = {NEVER}",
+        (as_json(memory_ids), row.ns),
+    )
+    return {r[3]: Current(read_memory(row.name, r), r[4], r[5]) for r in rows}
+
+
+class Mutations:
+    """Commits mutations. Every method runs on the writer, inside a transaction."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+
+    def commit(self, transaction: Transaction, mutation: Mutation) -> Committed:
+        """See Ledger.commit. The changes returned are those that were decided, without EXPIRED ones recorded first."""
+        key = mutation.idempotency
+        if key is not None:
+            replay = find_replay(transaction.connection, key, mutation.now)
+            if replay is not None:
+                return self._replay(transaction, mutation.namespace, replay)
+        row = transaction.namespace(mutation.namespace)
+        current = load_current(transaction.connection, row, mutation.memory_ids) if row is not None else {}
+        expired = [c for c in current.values() if c.gone <= mutation.now]
+        decision = mutation.decide({k: c.memory for k, c in current.items() if c.gone > mutation.now})
+        if expired:
+            drafts = [Draft(type=EventType.EXPIRED, memory_id=c.memory.memory_id, before=c.memory) for c in expired]
+            self.append(transaction, mutation.namespace, drafts, current, now=mutation.now, origin=_SYSTEM)
+            for item in expired:
+                del current[item.memory.memory_id]
+        allowed = frozenset(mutation.memory_ids)
+        for draft in decision.drafts:
+            if draft.memory_id not in allowed:
+                raise ValueError(f"draft for memory {draft.memory_id!r}, which is not among the mutation's memory_ids")
+        changes = self.append(
+            transaction, mutation.namespace, decision.drafts, current, now=mutation.now, origin=mutation.origin
+        )
+        row = transaction.namespace(mutation.namespace)
+        head = row.head.revision if row is not None else 0
+        if key is not None:
+            first, last = (changes[0].revision, changes[-1].revision) if changes else (head + 1, head)
+            remember(transaction.connection, key, Replay(first, last, head, decision.outcome), mutation.now)
+        return Committed(changes=changes, outcome=decision.outcome, revision=head)
+
+    def append_failure(
+        self, transaction: Transaction, namespace: str, memory_id: str, reason: str, *, now: Instant, origin: Origin
+    ) -> Change:
+        """See Ledger.append_failure."""
+        draft = Draft(type=EventType.FAILED, memory_id=memory_id, reason=reason)
+        found = transaction.connection.execute(
+            "SELECT born FROM versions WHERE ns = ? AND memory_id = ? ORDER BY key DESC LIMIT 1",
+            (transaction.make_namespace(namespace).ns, memory_id),
+        ).get
+        (change,) = self.append(transaction, namespace, [draft], {}, now=now, origin=origin, born=found or 0)
+        return change
+
+    def append(
+        self,
+        transaction: Transaction,
+        namespace: str,
+        drafts: Sequence[Draft],
+        current: Mapping[str, Current],
+        *,
+        now: Instant,
+        origin: Origin,
+        born: int = 0,
+    ) -> tuple[Change, ...]:
+        """Writes drafts as the next changes of the namespace. `current` holds the memories they concern, as far as
+        these exist; `born` is used for changes of memories that do not."""
+        if not drafts:
+            return ()
+        row = transaction.make_namespace(namespace)
+        drafts = [_with_before(draft, current) for draft in drafts]
+        turns = _next_turns(transaction.connection, row.ns, drafts)
+        changes = stamp(namespace, drafts, head=row.head, now=now, origin=origin, first_turns=turns)
+        births = [
+            c.revision if c.type is EventType.CREATED else current[c.memory_id].born if c.memory_id in current else born
+            for c in changes
+        ]
+        bodies = [None if c.after is None else encode_memory(c.after) for c in changes]
+        chain = self._write_events(transaction.connection, row, changes, births, bodies)
+        _write_versions(transaction.connection, row.ns, changes, births, bodies)
+        _end_versions(transaction.connection, row.ns, changes, births, current)
+        count_speakers(transaction.connection, row.ns, changes)
+        last = changes[-1]
+        transaction.advance(moved_to(row, Head(last.revision, last.commit_time), chain))
+        return changes
+
+    def _write_events(
+        self,
+        connection: apsw.Connection,
+        row: NamespaceRow,
+        changes: Sequence[Change],
+        births: Sequence[int],
+        bodies: Sequence[bytes | None],
+    ) -> bytes:
+        salts = self._entropy(SALT_BYTES * len(changes))
+        chain = row.chain
+        rows: list[tuple[Any, ...]] = []
+        for position, change in enumerate(changes):
+            salt = salts[position * SALT_BYTES : (position + 1) * SALT_BYTES]
+            detail = encode_detail(change.reason, change.origin, change.keep_facts)
+            before = 0 if change.before is None else change.before.revision
+            text = None if change.after is None else change.after.text
+            payload = payload_of(
+                change.revision,
+                change.commit_time,
+                change.type,
+                change.memory_id,
+                before,
+                detail,
+                text,
+                bodies[position],
+            )
+            digest = digest_of(salt, payload)
+            chain = link(chain, change.revision, digest)
+            rows.append(
+                (
+                    key_of(row.ns, change.revision),
+                    change.commit_time,
+                    int(change.type),
+                    change.memory_id,
+                    births[position],
+                    key_of(row.ns, before) if before else None,
+                    detail,
+                    salt,
+                    digest,
+                )
+            )
+        insert_rows(
+            connection,
+            "INSERT INTO events (key, commit_time, type, memory_id, born, before, detail, salt, digest)",
+            rows,
+        )
+        return chain
+
+    def _replay(self, transaction: Transaction, namespace: str, replay: Replay) -> Committed:
+        row = transaction.namespace(namespace)
+        changes: tuple[Change, ...] = ()
+        if row is not None and replay.first <= replay.last:
+            rows = transaction.connection.execute(
+                f"{EVENTS} WHERE e.key BETWEEN ? AND ? AND e.type <> ? ORDER BY e.key",
+                (key_of(row.ns, replay.first), key_of(row.ns, replay.last), int(EventType.ERASED)),
+            )
+            changes = tuple(read_changes(namespace, rows))
+        return Committed(changes=changes, outcome=replay.outcome, revision=replay.revision, replayed=True)
+
+
+def find_replay(connection: apsw.Connection, key: IdempotencyKey, now: Instant) -> Replay | None:
+    """The record of the same request, if there was one within 24 h. Raises RequestIdReused for another payload."""
+    found = connection.execute(
+        "SELECT fingerprint, first, last, revision, outcome FROM idempotency "
+        "WHERE namespace = ? AND request_id = ? AND principal = ? AND method = ? AND created > ?",
+        (key.namespace, key.request_id, key.principal, key.method, now - IDEMPOTENCY_US),
+    ).get
+    if found is None:
+        return None
+    fingerprint, first, last, revision, outcome = found
+    if fingerprint != key.fingerprint:
+        raise RequestIdReused(key.request_id)
+    return Replay(first, last, revision, outcome)
+
+
+def remember(connection: apsw.Connection, key: IdempotencyKey, replay: Replay, now: Instant) -> None:
+    """Records the request, and lets go of a few that are too old."""
+    connection.execute(
+        "INSERT OR REPLACE INTO idempotency (namespace, request_id, principal, method, fingerprint, first, last, "
+        "revision, outcome, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(key.namespace, key.request_id, key.principal, key.method, key.fingerprint),
+            *(replay.first, replay.last, replay.revision, replay.outcome, now),
+        ),
+    )
+    old = connection.execute(
+        "SELECT namespace, request_id, principal, method FROM idempotency WHERE created <= ? LIMIT ?",
+        (now - IDEMPOTENCY_US, _PURGE_AT_ONCE),
+    ).fetchall()
+    if old:
+        connection.executemany(
+            "DELETE FROM idempotency WHERE namespace = ? AND request_id = ? AND principal = ? AND method = ?", old
+        )
+
+
+def _with_before(draft: Draft, current: Mapping[str, Current]) -> Draft:
+    """The draft with the version that it replaces, as the ledger has it."""
+    found = current.get(draft.memory_id)
+    if draft.type is EventType.CREATED:
+        if found is not None:
+            raise ValueError(f"draft creates memory {draft.memory_id!r}, which exists")
+        return draft
+    if draft.type in (EventType.FAILED, EventType.RESET):
+        return draft
+    if found is None:
+        if draft.type is EventType.DELETED and draft.before is None:
+            return draft
+        raise ValueError(f"draft changes memory {draft.memory_id!r}, which does not exist")
+    if draft.before is None or draft.before.revision != found.memory.revision:
+        return replace(draft, before=found.memory)
+    return draft
+
+
+def _next_turns(connection: apsw.Connection, ns: int, drafts: Sequence[Draft]) -> list[int]:
+    """The turn ordinal of each draft that creates an EPISODE, 0 for the others; counts the scopes' turns on."""
+    scopes = [
+        d.after.scope
+        if d.after is not None and d.type is EventType.CREATED and d.after.kind is MemoryKind.EPISODE
+        else None
+        for d in drafts
+    ]
+    counters: Counter[Scope] = Counter(scope for scope in scopes if scope is not None)
+    following: dict[Scope, int] = {}
+    for scope, count in counters.items():
+        values = (ns, scope.session_id, scope.user_id, scope.agent_id)
+        found = connection.execute(
+            "SELECT id, last FROM turns WHERE ns = ? AND session_id IS ? AND user_id IS ? AND agent_id IS ?", values
+        ).get
+        if found is None:
+            following[scope] = 1
+            connection.execute(
+                "INSERT INTO turns (ns, session_id, user_id, agent_id, last) VALUES (?, ?, ?, ?, ?)", (*values, count)
+            )
+        else:
+            identity, last = found
+            following[scope] = last + 1
+            connection.execute("UPDATE turns SET last = ? WHERE id = ?", (last + count, identity))
+    turns = []
+    for wanted in scopes:
+        if wanted is None:
+            turns.append(0)
+        else:
+            turns.append(following[wanted])
+            following[wanted] += 1
+    return turns
+
+
+def _write_versions(
+    connection: apsw.Connection,
+    ns: int,
+    changes: Sequence[Change],
+    births: Sequence[int],
+    bodies: Sequence[bytes | None],
+) -> None:
+    rows: list[tuple[Any, ...]] = []
+    metadata: list[tuple[Any, ...]] = []
+    for change, born, body in zip(changes, births, bodies, strict=True):
+        memory = change.after
+        if memory is None:
+            continue
+        key = key_of(ns, change.revision)
+        rows.append((key, ns, memory.memory_id, born, NEVER, *_columns(memory), memory.text, body))
+        if memory.metadata:
+            metadata.extend(metadata_rows(key, memory.metadata))
+    if rows:
+        insert_rows(connection, _INSERT_VERSION, rows)
+    if metadata:
+        insert_rows(connection, "INSERT INTO metadata (key, name, family, value)", metadata)
+        types = {(ns, name, family) for _, name, family, _ in metadata if family != LIST_ITEM}
+        insert_rows(connection, "INSERT OR IGNORE INTO metadata_types (ns, name, family)", sorted(types))
+
+
+_INSERT_VERSION: Final = (
+    "INSERT INTO versions (key, ns, memory_id, born, retired, gone, user_id, agent_id, session_id, kind, turn, "
+    "create_time, update_time, valid_from, valid_until, expire_time, importance, actor_id, message_id, content, "
+    "has_facts, text, body)"
+)
+
+
+def _columns(memory: Memory) -> tuple[Any, ...]:
+    scope = memory.scope
+    first = memory.provenance[0] if memory.provenance else None
+    return (
+        gone_time(memory),
+        scope.user_id,
+        scope.agent_id,
+        scope.session_id,
+        int(memory.kind),
+        memory.turn,
+        memory.create_time,
+        memory.update_time,
+        memory.valid_from,
+        memory.valid_until,
+        memory.expire_time,
+        memory.importance,
+        (first.actor_id or None) if first else None,
+        (first.message_id or None) if first else None,
+        content_of(memory.content_hash),
+        bool(memory.entities or memory.relations),
+    )
+
+
+def gone_time(memory: Memory) -> int:
+    """Instant from which the memory is hidden, as long as this is its current version."""
+    return NOT_EXPIRING if memory.expire_time is None else memory.expire_time
+
+
+def content_of(content_hash: bytes) -> int:
+    """The part of a content hash that versions are found by."""
+    return int.from_bytes(content_hash[:8], "big", signed=True)
+
+
+def _end_versions(
+    connection: apsw.Connection,
+    ns: int,
+    changes: Sequence[Change],
+    births: Sequence[int],
+    current: Mapping[str, Current],
+) -> None:
+    """Retires what was replaced, hides what was removed, and keeps the facts that are to stay."""
+    retired: list[tuple[int, int]] = []
+    gone: list[tuple[int, int, str, int]] = []
+    kept: list[tuple[Any, ...]] = []
+    for change, born in zip(changes, births, strict=True):
+        before = change.before
+        if before is None or change.type in (EventType.FAILED, EventType.RESET):
+            continue
+        retired.append((change.revision, key_of(ns, before.revision)))
+        if change.type.removes:
+            gone.append((REMOVED, ns, change.memory_id, born))
+            if change.keep_facts:
+                facts = facts_of(before)
+                if not facts.empty:
+                    kept.append((key_of(ns, before.revision), change.memory_id, born, encode_facts(facts)))
+        elif change.after is not None and gone_time(change.after) != current[change.memory_id].gone:
+            gone.append((gone_time(change.after), ns, change.memory_id, born))
+    if retired:
+        connection.executemany("UPDATE versions SET retired = ? WHERE key = ?", retired)
+    if gone:
+        connection.executemany("UPDATE versions SET gone = ? WHERE ns = ? AND memory_id = ? AND born = ?", gone)
+    if kept:
+        insert_rows(connection, "INSERT OR REPLACE INTO kept_facts (key, memory_id, born, facts)", kept)

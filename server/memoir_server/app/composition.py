@@ -1,0 +1,233 @@
+"""Builds a server from settings. The only place that names concrete stores."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
+from memoir_server.adapters.embedder.batching import BatchingEmbedder
+from memoir_server.adapters.embedder.cached import CachedEmbedder
+from memoir_server.adapters.embedder.hashing import HashEmbedder
+from memoir_server.adapters.graph.sqlite import SqliteGraph
+from memoir_server.adapters.index.sqlite import SqliteIndex
+from memoir_server.adapters.ledger.sqlite import SqliteLedger
+from memoir_server.app.clock import SystemClock, UuidV7
+from memoir_server.app.health import Health
+from memoir_server.app.settings import Settings
+from memoir_server.app.status import Stores
+from memoir_server.app.telemetry import Telemetry
+from memoir_server.app.testing import CountingEntropy, CountingIds, SteppingClock, WatchingClock
+from memoir_server.app.version import VERSION
+from memoir_server.domain.ranking.rank import RANKING_VERSION
+from memoir_server.domain.store import StoreKind
+from memoir_server.ports.clock import Clock, IdSource
+from memoir_server.ports.embedder import Embedder
+from memoir_server.ports.graph import EntityGraph
+from memoir_server.ports.index import MemoryIndex
+from memoir_server.ports.ledger import Ledger
+from memoir_server.ports.projection import Projection
+from memoir_server.rpc.admin import AdminService, ServerFacts
+from memoir_server.rpc.contract import Contract, load_contract
+from memoir_server.rpc.contract_digest import CONTRACT_SHA256
+from memoir_server.rpc.draining import Draining
+from memoir_server.rpc.graph import GraphService
+from memoir_server.rpc.history import HistoryService
+from memoir_server.rpc.interceptors.auth import ApiKey, ApiKeys, Authenticator, NoAuthentication
+from memoir_server.rpc.interceptors.chain import Chain
+from memoir_server.rpc.interceptors.limits import Limits
+from memoir_server.rpc.interceptors.validate import RequestValidator
+from memoir_server.rpc.memory import MemoryService
+from memoir_server.rpc.paging import MAX_PAGE_SIZE
+from memoir_server.rpc.reset import ResetService
+from memoir_server.rpc.search import SearchService
+from memoir_server.rpc.tokens import Tokens
+from memoir_server.rpc.transfer import TransferService
+from memoir_server.service.contexts import Contexts
+from memoir_server.service.doctor import Doctor
+from memoir_server.service.expiry import Sweeper
+from memoir_server.service.exporting import Exporting
+from memoir_server.service.freshness import Freshness
+from memoir_server.service.graph_reading import GraphReading
+from memoir_server.service.history import History
+from memoir_server.service.importing import Importing
+from memoir_server.service.projector import Projector
+from memoir_server.service.recalling import Recalling
+from memoir_server.service.remembering import Remembering
+from memoir_server.service.resets import Resets
+from memoir_server.service.scopes import Scopes
+
+FEATURES: Sequence[str] = ("context", "doctor", "graph", "graph_read", "reset", "scopes", "transfer", "watch")
+"""What GetServerInfo reports as on."""
+
+_TRACED_STORES = {
+    "ledger": ("commit", "get", "list_memories", "hydrate", "history"),
+    "index": ("apply", "keyword", "dense"),
+    "graph": ("apply", "match", "known_names", "entity", "entities", "relations", "traverse"),
+}
+"""Calls that get a span of their own where tracing is on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """Everything a server is made of, not yet opened."""
+
+    settings: Settings
+    ledger: Ledger
+    index: MemoryIndex
+    graph: EntityGraph
+    embedder: Embedder
+    projector: Projector
+    resets: Resets
+    sweeper: Sweeper
+    history: History
+    doctor: Doctor
+    remembering: Remembering
+    recalling: Recalling
+    graph_reading: GraphReading
+    scopes: Scopes
+    exporting: Exporting
+    importing: Importing
+    stores: Stores
+    telemetry: Telemetry
+    contract: Contract
+    validator: RequestValidator
+    draining: Draining
+
+    def chain(self) -> Chain:
+        """What stands in front of every method."""
+        limits = self.settings.limits
+        return Chain(
+            contract=self.contract,
+            tracing=self.telemetry.tracing,
+            authenticator=_authenticator(self.settings),
+            limits=Limits(
+                max_calls=limits.max_calls,
+                max_watches=limits.max_watches,
+                rate=limits.calls_per_second,
+                burst=limits.burst,
+                time=asyncio.get_running_loop().time,
+            ),
+            validator=self.validator,
+            draining=self.draining,
+        )
+
+    def servicers(self) -> dict[str, object]:
+        """One object per service of the contract. The ledger must be open: its identity keys the tokens."""
+        tokens = Tokens(self.ledger.ledger_id)
+        # Room for what a page carries beside its entries.
+        page_bytes = self.settings.server.max_message_bytes * 3 // 4
+        return {
+            "memoir.v1.MemoryService": MemoryService(
+                self.remembering, self.recalling, self.scopes, tokens, page_bytes=page_bytes
+            ),
+            "memoir.v1.SearchService": SearchService(self.recalling, Contexts(self.recalling, self.ledger)),
+            "memoir.v1.GraphService": GraphService(self.graph_reading, tokens, page_bytes=page_bytes),
+            "memoir.v1.HistoryService": HistoryService(self.history, self.ledger, tokens, page_bytes=page_bytes),
+            "memoir.v1.ResetService": ResetService(self.resets, self.draining),
+            "memoir.v1.TransferService": TransferService(
+                self.exporting, self.importing, self.ledger, tokens, self.draining, self.contract, self.validator
+            ),
+            "memoir.v1.AdminService": AdminService(self._facts(), self.stores, self.doctor, self.draining),
+        }
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """Handlers for every service of the contract."""
+        chain = self.chain()
+        return [chain.handler(service, servicer) for service, servicer in self.servicers().items()]
+
+    def health(self) -> Health:
+        """The health service."""
+        return Health(self.stores, sorted(self.contract.methods), self.settings.server.namespace)
+
+    def _facts(self) -> ServerFacts:
+        server, limits = self.settings.server, self.settings.limits
+        return ServerFacts(
+            version=VERSION,
+            contract_digest=CONTRACT_SHA256,
+            features=FEATURES,
+            limits={
+                "max_message_bytes": server.max_message_bytes,
+                "max_page_size": MAX_PAGE_SIZE,
+                "max_calls": limits.max_calls,
+                "max_watches": limits.max_watches,
+            },
+            profile=server.profile,
+            embedding_model=str(self.embedder.model),
+            ranking_version=str(RANKING_VERSION),
+        )
+
+
+def compose(settings: Settings, telemetry: Telemetry) -> Composition:
+    """Builds the embedded profile. Opens nothing but the embedding model."""
+    directory = settings.server.data
+    directory.mkdir(parents=True, exist_ok=True)
+    clock, background_clock, ids, entropy = _sources(settings)
+    cache = MemoryEmbeddingCache(settings.embedder.cache_bytes)
+    embedder = CachedEmbedder(BatchingEmbedder(_model(settings), max_batch=settings.embedder.max_batch), cache)
+    ledger = SqliteLedger(directory, entropy=entropy)
+    index = SqliteIndex(directory, hot_bytes=settings.index.hot_bytes)
+    graph = SqliteGraph(directory)
+    for store, name in ((ledger, "ledger"), (index, "index"), (graph, "graph")):
+        telemetry.watch_store(store, name, _TRACED_STORES[name])
+    projector = Projector(ledger=ledger, index=index, graph=graph, embedder=embedder, clock=background_clock)
+    freshness = Freshness(ledger, projector)
+    projections: dict[StoreKind, Projection] = {StoreKind.INDEX: index, StoreKind.GRAPH: graph}
+    return Composition(
+        settings=settings,
+        ledger=ledger,
+        index=index,
+        graph=graph,
+        embedder=embedder,
+        projector=projector,
+        resets=Resets(
+            ledger=ledger, projections=projections, embedder=embedder, projector=projector, clock=clock, ids=ids
+        ),
+        sweeper=Sweeper(ledger, background_clock),
+        history=History(ledger),
+        doctor=Doctor(ledger=ledger, projections=projections, embedder=embedder, projector=projector, clock=clock),
+        remembering=Remembering(ledger, freshness, clock, ids),
+        recalling=Recalling(
+            ledger=ledger, index=index, graph=graph, embedder=embedder, freshness=freshness, clock=clock, ids=ids
+        ),
+        graph_reading=GraphReading(ledger=ledger, graph=graph, freshness=freshness, clock=clock),
+        scopes=Scopes(ledger, clock),
+        exporting=Exporting(ledger, embedder, freshness, clock),
+        importing=Importing(ledger, embedder, clock),
+        stores=Stores(ledger=ledger, projections=projections, cache=cache, embedder=embedder, projector=projector),
+        telemetry=telemetry,
+        contract=load_contract(),
+        validator=RequestValidator(),
+        draining=Draining(),
+    )
+
+
+def _sources(settings: Settings) -> tuple[Clock, Clock, IdSource, Callable[[int], bytes]]:
+    """The clock of calls, the clock of background work, identifiers and randomness."""
+    if settings.testing.enabled:
+        stepping = SteppingClock()
+        return stepping, WatchingClock(stepping), CountingIds(), CountingEntropy()
+    clock = SystemClock()
+    return clock, clock, UuidV7(), os.urandom
+
+
+def _model(settings: Settings) -> Embedder:
+    name = settings.embedder.model
+    if name == "hash":
+        return HashEmbedder()
+    # onnxruntime takes its time to import; servers with the hash embedder never need it.
+    from memoir_server.adapters.embedder.models import locate
+    from memoir_server.adapters.embedder.onnx_minilm import OnnxEmbedder
+
+    return OnnxEmbedder(locate(name), threads=settings.embedder.threads)
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    if not settings.auth.api_keys:
+        return NoAuthentication(settings.server.namespace)
+    keys = [ApiKey(key.name, bytes.fromhex(key.sha256), key.namespaces, key.role) for key in settings.auth.api_keys]
+    return ApiKeys(keys, settings.server.namespace)

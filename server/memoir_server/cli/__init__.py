@@ -1,0 +1,1 @@
+"""The `memoir` command line."""

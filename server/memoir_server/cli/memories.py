@@ -1,0 +1,168 @@
+"""`memoir add`, `memoir search`, `memoir list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from memoir import Memoir, PhaseFailed, PhaseHits, SearchEvent, SearchFold, SearchHit, SearchStarted
+from memoir_server.cli.connection import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT,
+    Agent,
+    Json,
+    Namespace,
+    Session,
+    Target,
+    Timeout,
+    User,
+    connect,
+    instant,
+    moment,
+)
+from memoir_server.cli.progress import counting
+from memoir_server.cli.render import console, hit_line, memory_line, messages, print_event_json, print_json
+from memoir_server.cli.replay import replay
+from memoir_server.cli.transcript import Transcript, read_transcript
+
+Kind = Literal["FACT", "PREFERENCE", "EVENT", "PROCEDURE", "SUMMARY"]
+Recipe = Literal["balanced", "semantic", "keyword", "graph", "recent"]
+
+
+def add(
+    text: Annotated[str | None, typer.Argument(help="What to remember.", show_default=False)] = None,
+    transcript: Annotated[
+        Path | None,
+        typer.Option("--transcript", "-t", help="File of the transcript format.", exists=True, dir_okay=False),
+    ] = None,
+    kind: Annotated[
+        Kind | None, typer.Option("--kind", help="Store TEXT as a memory of this kind, not as a message.")
+    ] = None,
+    user: User = None,
+    agent: Agent = None,
+    session: Session = None,
+    target: Target = DEFAULT_TARGET,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Remember a message, a fact, or a whole transcript."""
+    if (text is None) == (transcript is None):
+        raise typer.BadParameter("give either TEXT or --transcript FILE")
+    if transcript is not None and (kind is not None or session is not None):
+        raise typer.BadParameter("--kind and --session go with TEXT; a transcript names its own sessions")
+    with connect(target, namespace, timeout) as memoir:
+        if transcript is not None:
+            _add_transcript(memoir, read_transcript(transcript), user=user, agent=agent, json=json)
+        elif kind is not None and text is not None:
+            memory = memoir.create(text, kind=kind, user_id=user, agent_id=agent, session_id=session)
+            print_json(memory) if json else console.print(memory_line(memory))
+        elif text is not None:
+            result = memoir.add([{"role": "user", "content": text}], user_id=user, agent_id=agent, session_id=session)
+            if json:
+                print_json(result)
+                return
+            for change in result.changes:
+                console.print(change.action.lower(), memory_line(change.memory))
+
+
+def _add_transcript(memoir: Memoir, transcript: Transcript, *, user: str | None, agent: str | None, json: bool) -> None:
+    owner, added = user or transcript.user_id, 0
+    with counting("remembering", len(transcript.messages), quiet=json) as advance:
+        for turns, result in replay(memoir, transcript, owner, agent or transcript.agent_id):
+            added += len(result.changes)
+            advance(len(turns))
+            if json:
+                print_json(result)
+    if not json:
+        console.print(f"{added} memories of {owner} from {len(transcript.messages)} messages", markup=False)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="Question, in plain language.", show_default=False)],
+    stream: Annotated[bool, typer.Option("--stream", help="Show hits phase by phase, as they come.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-k", min=1, max=100, help="Hits wanted.")] = 10,
+    recipe: Annotated[Recipe, typer.Option("--recipe", help="How to rank.")] = "balanced",
+    min_score: Annotated[float | None, typer.Option("--min-score", min=0, max=1, help="Drop weaker hits.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="TIME|REVISION", help="What was known at this moment.")
+    ] = None,
+    valid_at: Annotated[
+        str | None, typer.Option("--valid-at", metavar="TIME", help="What was true at this moment.")
+    ] = None,
+    user: User = None,
+    agent: Agent = None,
+    session: Session = None,
+    target: Target = DEFAULT_TARGET,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """Find memories."""
+    known_at, true_at = moment(as_of), instant(valid_at)
+    with connect(target, namespace, timeout) as memoir:
+        state = SearchFold()
+        # The unary search is the fold of this stream, so one way of calling serves both kinds of output.
+        for event in memoir.search_stream(
+            query,
+            user_id=user,
+            agent_id=agent,
+            session_id=session,
+            limit=limit,
+            recipe=recipe,
+            min_score=min_score,
+            as_of=known_at,
+            valid_at=true_at,
+        ):
+            state.apply(event)
+            if stream:
+                print_event_json(event) if json else _show_event(event)
+        result = state.result()
+        if json and not stream:
+            print_json(result)
+        elif not json:
+            _show_hits(result.hits)
+
+
+def _show_event(event: SearchEvent) -> None:
+    if isinstance(event, PhaseHits | PhaseFailed):
+        report = event.report
+        milliseconds = report.elapsed.total_seconds() * 1000
+        if isinstance(event, PhaseHits):
+            detail = f"{report.candidates} candidates"
+        else:
+            detail = f"{report.outcome.lower()}: {report.error.message if report.error else ''}"
+        console.print(f"{report.phase.lower()} ({milliseconds:.1f} ms, {detail})", style="bold", markup=False)
+        for hit in event.new_hits if isinstance(event, PhaseHits) else ():
+            console.print("  ", hit_line(hit))
+    elif not isinstance(event, SearchStarted):
+        console.print("result", style="bold")
+
+
+def _show_hits(hits: tuple[SearchHit, ...]) -> None:
+    for hit in hits:
+        console.print(hit_line(hit))
+    if not hits:
+        messages.print("nothing found", style="dim")
+
+
+def list_(
+    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Memories wanted.")] = 50,
+    user: User = None,
+    agent: Agent = None,
+    session: Session = None,
+    target: Target = DEFAULT_TARGET,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    json: Json = False,
+) -> None:
+    """List memories, newest first."""
+    with connect(target, namespace, timeout) as memoir:
+        found = memoir.list(user_id=user, agent_id=agent, session_id=session, page_size=min(limit, 1000))
+        for count, memory in enumerate(found, start=1):
+            print_json(memory) if json else console.print(memory_line(memory))
+            if count == limit:
+                return

@@ -1,0 +1,196 @@
+"""What a search asks for, and the events it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from memoir_server.domain.filter import Filter
+from memoir_server.domain.graph import Relation
+from memoir_server.domain.memory import Memory, Scope
+from memoir_server.domain.selection import TimeRange
+from memoir_server.domain.time import Instant
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 100
+
+
+class Recipe(IntEnum):
+    """A named way of ranking; the numbers are those of the contract."""
+
+    BALANCED = 1
+    SEMANTIC = 2
+    KEYWORD = 3
+    GRAPH = 4
+    RECENT = 5
+
+
+class Fusion(IntEnum):
+    """How dense and keyword evidence are merged; the numbers are those of the contract."""
+
+    WEIGHTED = 1
+    RECIPROCAL_RANK = 2
+    MAX = 3
+    BORDA = 4
+
+
+class Phase(IntEnum):
+    """A phase of a search, in the order of reporting; the numbers are those of the contract."""
+
+    KEYWORD = 1
+    DENSE = 2
+    GRAPH = 3
+    RERANK = 4
+
+
+class Outcome(IntEnum):
+    """How a phase ended; the numbers are those of the contract."""
+
+    DONE = 1
+    SKIPPED = 2
+    TIMED_OUT = 3
+    FAILED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """A past moment of the ledger: exactly one is set."""
+
+    time: Instant | None = None
+    revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpec:
+    """What to search for. Limits are applied by the service."""
+
+    query: str
+    scope: Scope = field(default_factory=Scope)
+    filter: Filter | None = None
+    created: TimeRange = field(default_factory=TimeRange)
+    limit: int = 0
+    min_score: float | None = None
+    recipe: Recipe = Recipe.BALANCED
+    fusion: Fusion | None = None
+    rerank: bool = False
+    graph_depth: int = 1
+    as_of: AsOf | None = None
+    valid_at: Instant | None = None
+    include_superseded: bool = False
+    explain: bool = False
+    min_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One ranked memory. `parts` is empty unless the search explains."""
+
+    memory: Memory
+    score: float
+    rank_score: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
+    relations: tuple[Relation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HitUpdate:
+    """New scores of a hit already sent."""
+
+    memory_id: str
+    score: float
+    rank_score: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
+    relations: tuple[Relation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseReport:
+    """How a phase went. `error` says why when it FAILED or TIMED_OUT; `store` names the store to blame."""
+
+    phase: Phase
+    outcome: Outcome
+    elapsed_us: int = 0
+    candidates: int = 0
+    error: str = ""
+    store: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """First event."""
+
+    search_id: str
+    phases: tuple[Phase, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseHits:
+    """State after a phase."""
+
+    report: PhaseReport
+    new_hits: tuple[Hit, ...]
+    updated_hits: tuple[HitUpdate, ...]
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseFailed:
+    """A phase that gave nothing usable."""
+
+    report: PhaseReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """Last event."""
+
+    order: tuple[str, ...]
+    phases: tuple[PhaseReport, ...]
+    revision: int
+
+
+SearchEvent = Started | PhaseHits | PhaseFailed | Completed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """The answer of a unary search."""
+
+    hits: tuple[Hit, ...]
+    phases: tuple[PhaseReport, ...]
+    revision: int
+    search_id: str
+
+
+class Fold:
+    """Folds the events of a search into its result. The unary call is this and nothing else."""
+
+    def __init__(self) -> None:
+        self._hits: dict[str, Hit] = {}
+        self._search_id = ""
+
+    def add(self, event: SearchEvent) -> SearchResult | None:
+        """Takes one event; returns the result on the last."""
+        if isinstance(event, Started):
+            self._search_id = event.search_id
+        elif isinstance(event, PhaseHits):
+            for hit in event.new_hits:
+                self._hits[hit.memory.memory_id] = hit
+            for update in event.updated_hits:
+                self._hits[update.memory_id] = Hit(
+                    memory=self._hits[update.memory_id].memory,
+                    score=update.score,
+                    rank_score=update.rank_score,
+                    parts=update.parts,
+                    relations=update.relations,
+                )
+        elif isinstance(event, Completed):
+            return SearchResult(
+                hits=tuple(self._hits[memory_id] for memory_id in event.order),
+                phases=event.phases,
+                revision=event.revision,
+                search_id=self._search_id,
+            )
+        return None

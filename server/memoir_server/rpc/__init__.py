@@ -1,0 +1,1 @@
+"""The gRPC services: contract to domain and back, and nothing else."""

@@ -1,0 +1,1 @@
+"""Converters between messages of the contract and domain objects. Messages are written in place, which is quickest."""

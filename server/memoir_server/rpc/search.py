@@ -1,0 +1,54 @@
+"""SearchService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from memoir.v1 import search_pb2 as pb
+from memoir_server.domain.context import DEFAULT_NEIGHBOURS
+from memoir_server.domain.tokens import TOKENIZER
+from memoir_server.rpc.convert.memory import wants_full
+from memoir_server.rpc.convert.search import read_spec, write_context, write_event, write_result
+from memoir_server.rpc.incoming import Incoming
+from memoir_server.service.contexts import Contexts
+from memoir_server.service.recalling import Recalling
+
+
+class SearchService:
+    """Ranked reads. All methods run the same search; the unary ones are folds of the stream."""
+
+    def __init__(self, recalling: Recalling, contexts: Contexts) -> None:
+        self._recalling = recalling
+        self._contexts = contexts
+
+    async def SearchMemories(self, request: pb.SearchMemoriesRequest, incoming: Incoming) -> pb.SearchMemoriesResponse:
+        result = await self._recalling.search(incoming.namespace, read_spec(request.spec), incoming.reading())
+        response = pb.SearchMemoriesResponse()
+        write_result(response, result, full=wants_full(request.spec.view, default=False))
+        return response
+
+    async def StreamSearchMemories(
+        self, request: pb.StreamSearchMemoriesRequest, incoming: Incoming
+    ) -> AsyncIterator[pb.StreamSearchMemoriesResponse]:
+        full = wants_full(request.spec.view, default=False)
+        sequence = 0
+        stream = self._recalling.stream(incoming.namespace, read_spec(request.spec), incoming.reading())
+        async with aclosing(stream) as events:  # type: ignore[type-var]  # an async generator, declared as its protocol
+            async for event in events:
+                sequence += 1
+                response = pb.StreamSearchMemoriesResponse(sequence=sequence)
+                write_event(response, event, full=full)
+                yield response
+
+    async def BuildContext(self, request: pb.BuildContextRequest, incoming: Incoming) -> pb.BuildContextResponse:
+        built = await self._contexts.build(
+            incoming.namespace,
+            read_spec(request.spec),
+            incoming.reading(),
+            max_tokens=request.max_tokens,
+            neighbours=request.neighbours if request.HasField("neighbours") else DEFAULT_NEIGHBOURS,
+        )
+        response = pb.BuildContextResponse(tokenizer=TOKENIZER)
+        write_context(response, built, full=wants_full(request.spec.view, default=False))
+        return response

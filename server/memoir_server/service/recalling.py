@@ -1,0 +1,159 @@
+"""Reading memories: get, list and search."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from opentelemetry import trace
+
+from memoir_server.domain.errors import MemoryNotFound
+from memoir_server.domain.filter import Filter
+from memoir_server.domain.memory import NEVER, Memory, Scope
+from memoir_server.domain.search import AsOf, Fold, SearchEvent, SearchResult, SearchSpec
+from memoir_server.domain.selection import Selection, TimeRange
+from memoir_server.domain.time import Instant
+from memoir_server.ports.clock import Clock, IdSource
+from memoir_server.ports.embedder import Embedder
+from memoir_server.ports.graph import EntityGraph
+from memoir_server.ports.index import MemoryIndex
+from memoir_server.ports.ledger import Ledger, ListPosition
+from memoir_server.service.call import Call
+from memoir_server.service.freshness import Freshness
+from memoir_server.service.moment import check_filter, revision_of
+from memoir_server.service.searching import Search, stores_of
+
+tracer = trace.get_tracer("memoir.recalling")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSpec:
+    """What to list."""
+
+    scope: Scope
+    filter: Filter | None
+    created: TimeRange
+    include_superseded: bool
+    as_of: AsOf | None
+    valid_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, and the revision all its pages are read at."""
+
+    memories: Sequence[Memory]
+    revision: int
+
+
+class Recalling:
+    """The read path. Point reads and lists come from the ledger alone and never wait."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        index: MemoryIndex,
+        graph: EntityGraph,
+        embedder: Embedder,
+        freshness: Freshness,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
+        self._ledger = ledger
+        self._index = index
+        self._graph = graph
+        self._embedder = embedder
+        self._freshness = freshness
+        self._clock = clock
+        self._ids = ids
+
+    async def get(self, namespace: str, memory_id: str, *, as_of: AsOf | None) -> Memory:
+        """The memory, or its version at a past moment. Raises MemoryNotFound, FieldInvalid."""
+        revision = NEVER - 1 if as_of is None else await revision_of(self._ledger, namespace, as_of, "as_of")
+        found = await self._ledger.get(namespace, [memory_id], revision=revision, now=self._clock.now())
+        if memory_id not in found:
+            raise MemoryNotFound(namespace, memory_id)
+        return found[memory_id]
+
+    async def list(
+        self, namespace: str, spec: ListSpec, *, after: ListPosition | None, revision: int | None, limit: int
+    ) -> Page:
+        """One page. `revision` is that of the first page, so that a listing is of one moment; None on the first.
+
+        Raises FieldInvalid for a filter that cannot be used or a moment that has not been.
+        """
+        if spec.filter is not None:
+            await check_filter(self._ledger, namespace, spec.filter, "filter")
+        if revision is None:
+            revision = (
+                (await self._ledger.head(namespace)).revision
+                if spec.as_of is None
+                else await revision_of(self._ledger, namespace, spec.as_of, "as_of")
+            )
+        selection = await self._selection(namespace, spec, revision, past=spec.as_of is not None)
+        return Page(await self._ledger.list_memories(namespace, selection, after=after, limit=limit), revision)
+
+    async def search(self, namespace: str, spec: SearchSpec, call: Call) -> SearchResult:
+        """The fold of its own events; the same answer as the fold of `stream`, without the provisional hits that nobody
+        would see."""
+        fold = Fold()
+        search = await self._prepared(namespace, spec, call, provisional=False)
+        async for event in search.run():
+            if (result := fold.add(event)) is not None:
+                return result
+        raise AssertionError("a search ends with Completed")
+
+    async def stream(self, namespace: str, spec: SearchSpec, call: Call) -> AsyncIterator[SearchEvent]:
+        """The events of a search, as the contract's StreamSearchMemories describes.
+
+        Raises FieldInvalid, FeatureDisabled, FreshnessTimeout, StoreUnavailable (when every phase failed).
+        """
+        search = await self._prepared(namespace, spec, call, provisional=True)
+        async for event in search.run():
+            yield event
+
+    async def _prepared(self, namespace: str, spec: SearchSpec, call: Call, *, provisional: bool) -> Search:
+        """The search, when the stores are as fresh as it asks for and its moment and filter are known to be right."""
+        stores = stores_of(spec)
+        await self._freshness.before_read(namespace, spec.min_revision, stores, call)
+        if spec.filter is not None:
+            await check_filter(self._ledger, namespace, spec.filter, "spec.filter")
+        head = (await self._ledger.head(namespace)).revision
+        past = spec.as_of is not None
+        revision = head if spec.as_of is None else await revision_of(self._ledger, namespace, spec.as_of, "spec.as_of")
+        selection = await self._selection(namespace, spec, revision, past=past)
+        return Search(
+            ledger=self._ledger,
+            index=self._index,
+            graph=self._graph,
+            embedder=self._embedder,
+            namespace=namespace,
+            spec=spec,
+            selection=selection,
+            revision=revision,
+            search_id=self._ids.new_id(),
+            call=call,
+            provisional=provisional,
+        )
+
+    async def selection_at(self, namespace: str, spec: SearchSpec, revision: int) -> Selection:
+        """What a search of the spec, which saw `revision`, may show. For reading further in its terms."""
+        return await self._selection(namespace, spec, revision, past=spec.as_of is not None)
+
+    async def _selection(self, namespace: str, spec: ListSpec | SearchSpec, revision: int, *, past: bool) -> Selection:
+        """Reads of the present see every version up to now, which may be newer than `revision` says: a search sees at
+        least that revision."""
+        now = self._clock.now()
+        reference = await self._ledger.commit_time(namespace, revision) if past else now
+        listing = isinstance(spec, ListSpec)
+        return Selection(
+            scope=spec.scope,
+            filter=spec.filter,
+            created=spec.created,
+            valid_at=spec.valid_at,
+            include_superseded=spec.include_superseded,
+            revision=revision if past or listing else NEVER - 1,
+            reference=reference,
+            now=now,
+        )

@@ -1,0 +1,1 @@
+"""Crash tests: what was acknowledged survives, whatever moment the server is killed at."""

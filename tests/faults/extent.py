@@ -1,0 +1,11 @@
+"""How much is run: a seeded part, or all of it (MEMOIR_FAULTS=all, as `make faults` sets it)."""
+
+from __future__ import annotations
+
+import os
+
+ALL = os.environ.get("MEMOIR_FAULTS") == "all"
+SEED = int(os.environ.get("MEMOIR_FAULT_SEED", "20261121"))
+ROUNDS = int(os.environ.get("MEMOIR_FAULT_ROUNDS", "50" if ALL else "20"))
+KILLS = 24
+"""Kills at single steps in a part run."""

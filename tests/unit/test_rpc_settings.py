@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memoir_server.app.settings import Settings, SettingsError
+from memoir_server.rpc.interceptors.auth import Role
+
+SHA = "ab" * 32
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "memoir.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_hold_together() -> None:
+    settings = Settings.load(None, {})
+    assert settings == Settings()
+    assert settings.server.max_message_bytes == 4 * 1024 * 1024
+
+
+def test_overrides_over_environment_over_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[server]\nlisten = "127.0.0.1:1"\nnamespace = "a"\ndata = "/x"\n[embedder]\nthreads = 2\n')
+    environment = {"MEMOIR_SERVER__LISTEN": "127.0.0.1:2", "MEMOIR_SERVER__NAMESPACE": "b", "HOME": "/root"}
+    settings = Settings.load(path, environment, {"server.listen": "127.0.0.1:3"})
+    assert settings.server.listen == "127.0.0.1:3"
+    assert settings.server.namespace == "b"
+    assert settings.server.data == Path("/x")
+    assert settings.embedder.threads == 2
+
+
+def test_values_from_text() -> None:
+    settings = Settings.load(
+        None,
+        {
+            "MEMOIR_SERVER__REFLECTION": "off",
+            "MEMOIR_SERVER__DRAIN_SECONDS": "2.5",
+            "MEMOIR_EMBEDDER__CACHE_BYTES": "1_000",
+            "MEMOIR_TESTING": "1",
+            "MEMOIR_API_KEY": "a client's",
+        },
+    )
+    assert settings.server.reflection is False
+    assert settings.server.drain_seconds == 2.5
+    assert settings.embedder.cache_bytes == 1000
+    assert settings.testing.enabled is True
+
+
+def test_api_keys(tmp_path: Path) -> None:
+    text = f'[[auth.api_keys]]\nname = "bot"\nsha256 = "{SHA}"\nnamespaces = ["a", "b"]\nrole = "writer"\n'
+    settings = Settings.load(write(tmp_path, text), {}, {"server.listen": "0.0.0.0:7600"})
+    [key] = settings.auth.api_keys
+    assert (key.name, key.namespaces, key.role) == ("bot", ("a", "b"), Role.WRITER)
+    assert SHA not in str(settings.public())
+    assert settings.public()["auth.api_keys"] == [{"name": "bot", "namespaces": ["a", "b"], "role": "writer"}]
+
+
+def test_public_lists_every_key() -> None:
+    public = Settings().public()
+    assert public["server.listen"] == "127.0.0.1:7600"
+    assert public["server.data"] == ".memoir"
+    assert len(public) > 20
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7600", "[::]:7600", "10.0.0.1:7600", "memoir.example:7600"])
+def test_an_open_address_needs_auth_or_a_word(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"nobody has to authenticate.*insecure"):
+        Settings.load(None, {}, {"server.listen": address})
+    assert Settings.load(None, {}, {"server.listen": address, "server.insecure": "true"}).server.insecure
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:7600", "[::1]:7600", "127.1.2.3:1"])
+def test_loopback_addresses_are_free(address: str) -> None:
+    assert Settings.load(None, {}, {"server.listen": address}).server.listen == address
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "fix"),
+    [
+        ('[server]\nlisen = "x"\n', "server.lisen", "did you mean server.listen?"),
+        ("[servr]\n", "servr", "did you mean server?"),
+        ("server = 1\n", "server", "write [server]"),
+        ("[server]\nlisten = 7600\n", "server.listen", "put it in quotes"),
+        ('[server]\nlisten = "7600"\n', "server.listen", "127.0.0.1:7600"),
+        ('[server]\nlisten = "127.0.0.1:70000"\n', "server.listen", "127.0.0.1:7600"),
+        ('[server]\nprofile = "distributed"\n', "server.profile", "embedded"),
+        ('[server]\nnamespace = "A b"\n', "server.namespace", "lower-case"),
+        ('[server]\nreflection = "maybe"\n', "server.reflection", "true or false"),
+        ("[server]\nmax_message_bytes = 1\n", "server.max_message_bytes", "65536 or more"),
+        ("[embedder]\nthreads = 0\n", "embedder.threads", "1 or more"),
+        ("[embedder]\nthreads = 1.5\n", "embedder.threads", "a whole number"),
+        ("[embedder]\nthreads = true\n", "embedder.threads", "a whole number"),
+        ('[limits]\ncalls_per_second = "fast"\n', "limits.calls_per_second", "a number"),
+        ('[telemetry]\notlp_endpoint = "collector:4318"\n', "telemetry.otlp_endpoint", "http://"),
+        ("[auth]\napi_keys = 3\n", "auth.api_keys", "[[auth.api_keys]]"),
+        ('[[auth.api_keys]]\nname = "x"\n', "auth.api_keys[0].sha256", "give name"),
+        (
+            '[[auth.api_keys]]\nname = "x"\nsha256 = "secret"\nnamespaces = ["a"]\nrole = "reader"\n',
+            "auth.api_keys[0].sha256",
+            "sha256sum",
+        ),
+        (
+            f'[[auth.api_keys]]\nname = "x"\nsha256 = "{SHA}"\nnamespaces = []\nrole = "reader"\n',
+            "auth.api_keys[0].namespaces",
+            '["*"]',
+        ),
+        (
+            f'[[auth.api_keys]]\nname = "x"\nsha256 = "{SHA}"\nnamespaces = ["a"]\nrole = "king"\n',
+            "auth.api_keys[0].role",
+            "admin",
+        ),
+        ("[[[", "file", "correct it"),
+    ],
+)
+def test_errors_name_key_and_fix(tmp_path: Path, text: str, key: str, fix: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(write(tmp_path, text), {})
+    assert caught.value.key == key
+    assert fix in str(caught.value)
+
+
+def test_secrets_are_not_repeated_in_errors(tmp_path: Path) -> None:
+    text = '[[auth.api_keys]]\nname = "x"\nsha256 = "the-key-itself"\nnamespaces = ["a"]\nrole = "reader"\n'
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(write(tmp_path, text), {})
+    assert "the-key-itself" not in str(caught.value)
+
+
+def test_an_unknown_variable_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"server\.lissten.*did you mean server\.listen"):
+        Settings.load(None, {"MEMOIR_SERVER__LISSTEN": "x"})
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        Settings.load(tmp_path / "none.toml", {})
