@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help setup demo test golden faults fuzz lint format generate generate-check breaking bench serve lock clean
+.PHONY: help setup demo test golden faults fuzz lint format generate generate-check breaking bench serve stores stores-stop lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -25,7 +25,7 @@ golden: setup ## run the golden corpus with every SDK and write the parity matri
 faults: setup ## kill the server at every step and under load, damage its files, write docs/faults.md
 	@MEMOIR_FAULTS=all $(BIN)/python -m pytest tests/faults
 
-fuzz: setup ## send hostile requests to every RPC; MEMOIR_FUZZ_SEED=n repeats a run
+fuzz: setup ## longer than in `make test`, from a seed by chance, which is printed; MEMOIR_FUZZ_SEED=n repeats a run
 	@MEMOIR_FUZZ=1 $(BIN)/python -m pytest tests/fuzz
 
 lint: setup ## ruff, mypy, import layers, buf, tsc
@@ -45,11 +45,17 @@ generate-check: setup ## fail when regeneration would change a byte
 breaking: setup ## compare the contract with the last release
 	@scripts/breaking.sh
 
-bench: setup ## compare calls per second with a bare gRPC echo
-	@$(BIN)/python -m bench
+bench: setup ## measure calls, growth, writes and streaming; writes docs/benchmarks.md; BENCH="--rounds 1" passes options
+	@$(BIN)/python -m bench $(BENCH)
 
 serve: setup ## run a server on the embedded profile with its data in .memoir
 	@$(BIN)/memoir serve --data .memoir
+
+stores: setup ## start Weaviate, Neo4j, PostgreSQL and Redis on loopback, data in .memoir-stores; STORES=redis,neo4j takes some
+	@$(BIN)/python -m stores start $(if $(STORES),--only "$(STORES)")
+
+stores-stop: ## stop what `make stores` started; the data stays
+	@$(BIN)/python -m stores stop
 
 lock: setup ## resolve the requirements again and rewrite the lock files
 	@scripts/lock.sh

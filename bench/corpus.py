@@ -43,11 +43,11 @@ class Corpus:
                 f"{chance.choice(_PLACES)} {chance.choice(_TIMES)}, note {i}"
             )
 
-    def queries(self, count: int) -> list[tuple[str, str]]:
-        """(user id, query) pairs, distinct, of random users."""
-        chance = random.Random(f"{self.seed}/queries")
-        found: dict[tuple[str, str], None] = {}
+    def queries(self, count: int, seed: int = 0) -> list[tuple[str, str]]:
+        """(user id, query) pairs of random users, all with different texts; at most some ten thousand."""
+        chance = random.Random(f"{self.seed}/queries/{seed}")
+        found: dict[str, str] = {}
         while len(found) < count:
             words = [chance.choice(part) for part in (_VERBS, _OBJECTS, _PLACES, _TIMES)]
-            found[self.user(chance.randrange(self.users)), f"who {' '.join(words)}?"] = None
-        return list(found)
+            found.setdefault(f"who {' '.join(words)}?", self.user(chance.randrange(self.users)))
+        return [(user, query) for query, user in found.items()]

@@ -64,6 +64,16 @@ def server(command: Sequence[str], port_file: Path, environment: Mapping[str, st
                 process.wait()
 
 
+@contextmanager
+def memoir_server(folder: Path, environment: Mapping[str, str]) -> Iterator[ServerProcess]:
+    """Memoir, on the data directory `data` below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port_file = folder / "memoir.port"
+    command = [sys.executable, "-m", "memoir_server.cli.main", "serve", "--data", str(folder / "data")]
+    with server([*command, "--listen", "127.0.0.1:0", "--port-file", str(port_file)], port_file, environment) as found:
+        yield found
+
+
 def load(job: Job) -> Result:
     """Runs one job in a client process of its own."""
     done = subprocess.run(

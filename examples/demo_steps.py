@@ -15,7 +15,18 @@ from rich.table import Table
 from rich.text import Text
 
 from examples.demo_material import Material, Question, speaker
-from memoir import HistoryEvent, Memoir, MemoirError, Memory, MemoryKind, PhaseHits, ResetState, SearchFold, SearchHit
+from memoir import (
+    HistoryEvent,
+    Memoir,
+    MemoirError,
+    Memory,
+    MemoryKind,
+    PhaseHits,
+    Reset,
+    ResetState,
+    SearchFold,
+    SearchHit,
+)
 from memoir_server.cli.transcript import Transcript
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -310,7 +321,7 @@ def erase(demo: Demo) -> None:
     demo.console.print(f"plan: entries to remove: {counts}")
     for warning in plan.warnings:
         demo.note(f"   note: {warning}")
-    latest = demo.memoir.execute_reset(plan)
+    latest: Reset = demo.memoir.execute_reset(plan)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=demo.console, transient=True
     ) as progress:

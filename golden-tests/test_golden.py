@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from golden_runner import completeness, matrix
+from golden_runner import completeness, filter_forms, matrix
 from golden_runner.__main__ import known_gaps_of, vector_verdict, verdict
 from golden_runner.corpus import load_not_yet, load_suites, load_vectors
 from golden_runner.driver import KINDS
@@ -49,6 +49,14 @@ def test_every_method_is_called() -> None:
 
 def test_every_oneof_arm_occurs_or_is_listed() -> None:
     assert completeness.misjudged_arms(SUITES, load_not_yet()) == []
+
+
+def test_every_form_of_a_request_occurs_or_is_listed() -> None:
+    assert filter_forms.misjudged_forms(SUITES, load_not_yet()) == []
+
+
+def test_every_field_of_every_response_is_played_back() -> None:
+    assert completeness.missing_response_fields(SUITES) == []
 
 
 def test_every_reason_occurs_or_is_listed(session: Session) -> None:

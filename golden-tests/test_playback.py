@@ -122,6 +122,59 @@ async def test_a_held_stream_stays_open_until_the_client_goes(playback: Playback
     await play(playback, client, attempt(WatchHistoryResponse(resume_token="t"), hold=True))
 
 
+async def test_the_server_sees_that_a_call_was_cancelled(playback: PlaybackProcess) -> None:
+    async def client(channel: grpc.aio.Channel) -> None:
+        call = watch(channel)
+        await call.read()
+        assert not playback.attempts()[-1].cancelled
+        assert call.cancel()
+
+    await play(playback, client, attempt(WatchHistoryResponse(resume_token="t"), hold=True))
+    assert [seen.cancelled for seen in playback.attempts_once_cancelled()] == [True]
+
+
+async def test_a_call_that_ends_by_itself_is_not_cancelled(playback: PlaybackProcess) -> None:
+    await play(playback, get, attempt(ANSWER))
+    assert [seen.cancelled for seen in playback.attempts()] == [False]
+
+
+async def test_an_error_is_a_single_frame_unless_headers_go_first(playback: PlaybackProcess) -> None:
+    async def client(channel: grpc.aio.Channel) -> None:
+        for _ in range(2):
+            assert (await failure(get(channel))).code() is grpc.StatusCode.NOT_FOUND
+        assert await get(channel) == ANSWER
+
+    gone = Status(code=5)
+    await play(playback, client, attempt(status=gone), attempt(status=gone, headers_first=True), attempt(ANSWER))
+    assert [seen.trailers_only for seen in playback.attempts()] == [True, False, False]
+
+
+async def test_goaway_lets_what_is_in_hand_go_on_and_sends_new_calls_elsewhere(playback: PlaybackProcess) -> None:
+    items = [WatchHistoryResponse(resume_token=f"t-{number}") for number in range(3)]
+
+    async def client(channel: grpc.aio.Channel) -> None:
+        call = watch(channel)
+        assert [await call.read(), await call.read()] == items[:2]
+        assert await get(channel) == ANSWER
+        assert await call.read() == items[2]
+        call.cancel()
+
+    told = attempt(*items, pace=Duration(nanos=200_000_000), go_away={"after_responses": 1}, hold=True)
+    await play(playback, client, told, attempt(ANSWER))
+    watched, got = playback.attempts()
+    assert watched.connection != got.connection
+
+
+async def test_goaway_may_disown_the_call_in_hand(playback: PlaybackProcess) -> None:
+    async def client(channel: grpc.aio.Channel) -> None:
+        assert (await failure(get(channel))).code() is grpc.StatusCode.UNAVAILABLE
+        assert await get(channel) == ANSWER
+
+    await play(playback, client, attempt(go_away={"disown": True}), attempt(ANSWER))
+    first, second = playback.attempts()
+    assert first.connection != second.connection
+
+
 async def test_a_call_beyond_the_script_fails(playback: PlaybackProcess) -> None:
     async def client(channel: grpc.aio.Channel) -> None:
         assert (await failure(get(channel))).code() is grpc.StatusCode.FAILED_PRECONDITION

@@ -3,7 +3,9 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
@@ -11,14 +13,17 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from golden_runner import matrix, transcript
+from golden_runner.completeness import missing_response_fields
 from golden_runner.contract import ERROR_REASONS, METHODS, contract_messages
-from golden_runner.corpus import CorpusInvalid, load_known_gaps, load_suites
+from golden_runner.corpus import CorpusInvalid, NotYet, load_known_gaps, load_suites
 from golden_runner.driver import Driver, DriverFailed, DriverKind
 from golden_runner.edges import edge_vectors
 from golden_runner.execute import CaseOutcome, StepOutcome, namespace_of
+from golden_runner.filter_forms import misjudged_forms, wanted
 from golden_runner.fold import StreamInvalid, fold
 from golden_runner.framing import read_frame, write_frame
-from golden_runner.judge import judge_attempts, judge_call, judge_same
+from golden_runner.judge import judge_attempts, judge_call, judge_connections, judge_same
+from golden_runner.others import OtherCallFailed, in_hand
 from golden_runner.paths import parse, select
 from golden_runner.playback import Attempt
 from golden_runner.samples import contract_vectors
@@ -29,7 +34,7 @@ from memoir.v1.memory_pb2 import GetMemoryRequest, GetMemoryResponse, ListMemori
 from memoir.v1.reset_pb2 import PlanResetResponse, Reset
 from memoir.v1.search_pb2 import SearchHit, SearchMemoriesResponse, StreamSearchMemoriesResponse
 from memoir.v1.transfer_pb2 import ImportMemoriesRequest
-from memoir_golden_pb.golden_pb2 import DriverRequest, DriverResponse, Expectation, Suite, Vector
+from memoir_golden_pb.golden_pb2 import Case, DriverRequest, DriverResponse, Expectation, OtherCall, Step, Suite, Vector
 
 GET = METHODS["memoir.v1.MemoryService/GetMemory"]
 IMPORT = METHODS["memoir.v1.TransferService/ImportMemories"]
@@ -221,9 +226,9 @@ def test_a_cell_is_green_with_a_full_reply_and_an_error_only() -> None:
     row = next(
         line for line in matrix.render(matrix.tally([outcome(full, failed)]), {}).splitlines() if "/GetMemory" in line
     )
-    assert row.split(" | ")[1:] == ["-", "-", "**ok**", "-", "- |"]
+    assert row.split(" | ")[1:] == ["-", "-", "-", "**ok**", "-", "-", "- |"]
     row = next(line for line in matrix.render({}, {}).splitlines() if "/WatchReset" in line)
-    assert row.split(" | ")[1:] == ["-", "-", "-", "-", "n/a |"]
+    assert row.split(" | ")[1:] == ["-", "-", "-", "-", "-", "-", "n/a |"]
 
 
 def test_transcripts_are_written_and_compared(tmp_path: Path) -> None:
@@ -273,10 +278,77 @@ def test_the_items_of_an_attempt_are_judged() -> None:
     assert judged(other) == ["attempt 1: item 0: item.sequence: want 1, got 2"]
 
 
+def test_how_an_attempt_ended_is_judged() -> None:
+    seen, left = attempt(), replace(attempt(), cancelled=True, trailers_only=True)
+    assert attempts_judged(Expectation(cancelled=True), left) == []
+    assert "cancelled" in attempts_judged(Expectation(cancelled=True), seen)[0]
+    assert attempts_judged(Expectation(trailers_only=True), left) == []
+    assert attempts_judged(Expectation(trailers_only=False), left) == ["trailers_only: want False, got True"]
+    assert attempts_judged(Expectation(trailers_only=True)) == ["trailers_only: want True, got no attempt"]
+
+
+def test_connections_are_counted_over_the_case() -> None:
+    seen = [replace(attempt(), connection=number) for number in (4, 4, 7)]
+    assert judge_connections(Expectation(), seen) == []
+    assert judge_connections(Expectation(connections=2), seen) == []
+    assert judge_connections(Expectation(connections=1), seen) == ["connections: want 1, got 2"]
+
+
+def listing(filter_: dict[str, Any], *, refused: bool = False) -> Suite:
+    step = Step(method="memoir.v1.MemoryService/ListMemories")
+    step.request.update({"filter": filter_})
+    if refused:
+        step.expect.error.code = 3
+    return Suite(name="s", backend=Suite.BACKEND_DETERMINISTIC, cases=[Case(name="c", steps=[step])])
+
+
+def compared(operator: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"compare": {"field": "metadata.x", "operator": f"OPERATOR_{operator}", "value": value}}
+
+
+def test_forms_of_requests_are_found_where_they_stand() -> None:
+    nothing, less = NotYet({}, {}, {}, {}), compared("LESS", {"intValue": "1"})
+    assert misjudged_forms([], nothing) == [f"{form}: occurs in no request" for form in wanted()]
+    nested = {"and": {"filters": [{"not": less}]}}
+    missing = {line.removesuffix(": occurs in no request") for line in misjudged_forms([listing(nested)], nothing)}
+    place = "memoir.v1.ListMemoriesRequest.filter: and"
+    assert set(wanted()) - missing == {"and of not", "not of compare", "not: OPERATOR_LESS int_value", place}
+    form = "alone: OPERATOR_LESS int_value"
+    listed = NotYet({}, {}, {}, {form: "Some reason."})
+    assert f"{form}: occurs in no request" not in misjudged_forms([], listed)
+    assert f"{form}: occurs, but not-yet.json lists it" in misjudged_forms([listing(less)], listed)
+
+
+def test_a_comparison_that_is_refused_need_not_stand_everywhere() -> None:
+    nothing, odd = NotYet({}, {}, {}, {}), compared("CONTAINS", {"boolValue": True})
+    refused = misjudged_forms([listing(odd, refused=True)], nothing)
+    assert not [line for line in refused if "OPERATOR_CONTAINS bool_value" in line]
+    answered = misjudged_forms([listing(odd)], nothing)
+    assert "and: OPERATOR_CONTAINS bool_value: occurs in no request" in answered
+
+
+def test_a_response_field_that_no_script_sets_is_missing() -> None:
+    name = "memoir.v1.MemoryService/GetMemory"
+    assert f"{name}: no script answers with memory" in missing_response_fields([])
+    step = Step(method=name)
+    step.script.add().responses.add().Pack(GetMemoryResponse(memory=Memory(text="t")))
+    suite = Suite(name="s", backend=Suite.BACKEND_PLAYBACK, cases=[Case(name="c", steps=[step])])
+    assert f"{name}: no script answers with memory" not in missing_response_fields([suite])
+
+
+def test_calls_of_others_that_cannot_be_held_are_reported() -> None:
+    for call, message in [
+        (OtherCall(method=GET.name), "cannot be held"),
+        (OtherCall(method="memoir.v1.HistoryService/WatchHistory"), "ended before it was needed"),
+    ]:
+        with pytest.raises(OtherCallFailed, match=message), in_hand("127.0.0.1:1", [call], Variables("g")):
+            pass
+
+
 def test_a_driver_that_dies_or_babbles_is_reported() -> None:
     scripts = {"raise SystemExit(3)": "status 3", "print('hello world ' * 9, flush=True)": "driver at"}
     for script, message in scripts.items():
-        kind = DriverKind("fake", (sys.executable, "-c", f"import sys; sys.stdin.buffer.read(1); {script}"))
+        kind = DriverKind("fake", "fake", (sys.executable, "-c", f"import sys; sys.stdin.buffer.read(1); {script}"))
         with Driver(kind) as driver, pytest.raises(DriverFailed, match=message):
             driver.round_trip("a/b", "memoir.v1.Scope", b"")
 

@@ -16,7 +16,7 @@ check() {
   fi
 }
 python_dirs=()
-for directory in server sdk-python golden-tests tests bench examples scripts; do
+for directory in server sdk-python golden-tests tests bench examples scripts stores deploy; do
   [ -n "$(find "$directory" -name '*.py' -not -path '*/memoir_golden_pb/*' -print -quit 2>/dev/null)" ] && python_dirs+=("$directory")
 done
 

@@ -70,6 +70,12 @@ install_editable() {
   .venv/bin/python -m pip check --disable-pip-version-check
 }
 
+# Importing a file with compiled loops compiles what its cache does not hold.
+compile_loops() { .venv/bin/python -c 'import memoir_server.app.composition'; }
+
+# Path, size and time of the files that hold them: what the cache goes by.
+compiled_sources() { grep -rl --include='*.py' '^@compiled' server | sort | xargs stat -c '%n %s %Y' | sha256sum | cut -d' ' -f1; }
+
 install_node() {
   command -v npm >/dev/null || fail "Node 20 or newer with npm is needed and npm was not found"
   (cd sdk-node && npm ci --loglevel=error)
@@ -81,6 +87,7 @@ build_node() { npm --prefix sdk-node run --silent build; }
 step "Python packages" .venv/.memoir-locked "$(fingerprint requirements/runtime.txt requirements/dev.txt)" install_python
 step "memoir-server and memoir-client (editable)" .venv/.memoir-editable \
   "$(fingerprint requirements/runtime.txt pyproject.toml sdk-python/pyproject.toml)" install_editable
+step "compiled loops" .venv/.memoir-compiled "$(fingerprint requirements/runtime.txt)$(compiled_sources)" compile_loops
 step "Node packages" sdk-node/node_modules/.memoir-locked "$(fingerprint sdk-node/package.json sdk-node/package-lock.json)" install_node
 mkdir -p sdk-node/dist
 step "Node SDK" sdk-node/dist/.memoir-built "$(find sdk-node/src sdk-node/tsconfig*.json -type f | sort | xargs cat | sha256sum | cut -d' ' -f1)" build_node

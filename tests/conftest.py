@@ -1,9 +1,8 @@
-"""What `make test` leaves to targets of its own: `make fuzz` and `make faults` take minutes and set the variable."""
+"""What a run takes in."""
+
+from __future__ import annotations
 
 import os
 
-collect_ignore: list[str] = []
-if not os.environ.get("MEMOIR_FUZZ"):
-    collect_ignore.append("fuzz")
-if os.environ.get("MEMOIR_FAULTS") != "all":
-    collect_ignore += ["faults/test_steps.py", "faults/test_files.py"]
+# Starting the real stores takes a while: only on request.
+collect_ignore = [] if os.environ.get("MEMOIR_STORES") == "1" else ["stores"]

@@ -50,7 +50,7 @@ def main() -> int:
         )
     chosen = [suite for suite in suites if not arguments.suite or suite.name in arguments.suite]
     drivers = arguments.driver or list(KINDS)
-    with Session(chosen) as session:
+    with Session(chosen, drivers) as session:
         failed = _run_suites(session, chosen, drivers, record=arguments.record)
         if not arguments.suite:
             vector_counts = dict.fromkeys(drivers, 0)

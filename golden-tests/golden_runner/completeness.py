@@ -10,11 +10,9 @@ from golden_runner.corpus import NotYet
 from golden_runner.execute import CaseOutcome
 from golden_runner.matrix import FEATURE_DISABLED
 from golden_runner.paths import is_map, is_populated
+from golden_runner.requests import REAL, Anything, requests
 from golden_runner.samples import real_oneof
-from golden_runner.variables import Variables
-from memoir_golden_pb.golden_pb2 import Suite
-
-REAL = (Suite.BACKEND_DETERMINISTIC, Suite.BACKEND_EMBEDDED, Suite.BACKEND_DISTRIBUTED)
+from memoir_golden_pb.golden_pb2 import Step, Suite
 
 
 def missing_methods(suites: Iterable[Suite]) -> list[str]:
@@ -25,6 +23,21 @@ def missing_methods(suites: Iterable[Suite]) -> list[str]:
         for method in METHODS
         for is_real in (True, False)
         if (is_real, method) not in called
+    ]
+
+
+def missing_response_fields(suites: Iterable[Suite]) -> list[str]:
+    """Fields of responses that no script sets: whether an SDK hands them on is not shown."""
+    played: dict[str, set[str]] = {method: set() for method in METHODS}
+    for suite in suites:
+        for step in (step for case in suite.cases for step in case.steps):
+            for response in _played(step):
+                played[step.method] |= {field.name for field, _ in response.ListFields()}
+    return [
+        f"{name}: no script answers with {field.name}"
+        for name, method in METHODS.items()
+        for field in method.response.fields
+        if field.name not in played[name]
     ]
 
 
@@ -81,32 +94,23 @@ def misjudged_arms(suites: Iterable[Suite], not_yet: NotYet) -> list[str]:
     return found + [f"{arm}: occurs, but not-yet.json lists it" for arm in not_yet.arms if arm in seen]
 
 
-class _Anything(Variables):
-    """Stands in for bound variables where only the shape of a message matters."""
-
-    def __getitem__(self, name: str) -> str:
-        try:
-            return super().__getitem__(name)
-        except KeyError:
-            return "2026-01-01T00:00:00Z" if name.startswith("t") else "1"
-
-
 def _messages(suite: Suite) -> Iterator[Message]:
-    variables = _Anything("completeness")
+    variables = Anything("completeness")
     for case in suite.cases:
         for step in case.steps:
-            method = METHODS[step.method]
-            request, response = (message_class(kind.full_name) for kind in (method.request, method.response))
-            yield ParseDict(variables.substitute(MessageToDict(step.request)), request())
-            for item in step.items:
-                yield ParseDict(variables.substitute(MessageToDict(item)), request())
-            for scripted in step.script:
-                for packed in scripted.responses:
-                    played = message_class(packed.type_url.rpartition("/")[2])()
-                    if packed.Unpack(played):
-                        yield played
+            response = message_class(METHODS[step.method].response.full_name)
+            yield from requests(step)
+            yield from _played(step)
             for wanted in step.expect.responses:
                 yield ParseDict(variables.substitute(MessageToDict(wanted)), response())
+
+
+def _played(step: Step) -> Iterator[Message]:
+    for scripted in step.script:
+        for packed in scripted.responses:
+            played = message_class(packed.type_url.rpartition("/")[2])()
+            if packed.Unpack(played):
+                yield played
 
 
 def _arms(message: Message) -> Iterator[str]:

@@ -32,11 +32,13 @@ class KnownGap:
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """What cannot be shown yet, with its reason: error reasons, methods that answer FEATURE_DISABLED, oneof arms."""
+    """What cannot be shown yet, with its reason: error reasons, methods that answer FEATURE_DISABLED, oneof arms, and
+    forms of requests (see `filter_forms`)."""
 
     reasons: dict[str, str]
     methods: dict[str, str]
     arms: dict[str, str]
+    forms: dict[str, str]
 
 
 def load_suites(directory: Path = SUITES) -> list[Suite]:

@@ -23,22 +23,30 @@ BUILD_SECONDS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class DriverKind:
-    """How to build and start one driver. `build` may be empty; `is_sdk` is false for messages alone, see `bare`."""
+    """How to build and start one driver.
+
+    `title`: how the parity matrix calls it. `build` may be empty; `is_sdk` is false for messages alone, see `bare`.
+    """
 
     name: str
+    title: str
     command: tuple[str, ...]
     build: tuple[tuple[str, ...], ...] = ()
     is_sdk: bool = True
 
 
 KINDS: Final[dict[str, DriverKind]] = {
-    "python": DriverKind("python", (sys.executable, "-m", "drivers.python")),
+    "python": DriverKind("python", "python (async)", (sys.executable, "-m", "drivers.python")),
+    "python-sync": DriverKind("python-sync", "python (sync)", (sys.executable, "-m", "drivers.python", "--sync")),
     "node": DriverKind(
+        "node",
         "node",
         ("node", str(ROOT / "sdk-node" / "build" / "golden-driver" / "driver.js")),
         (("npm", "--prefix", str(ROOT / "sdk-node"), "run", "--silent", "build:golden"),),
     ),
-    "dataclasses": DriverKind("dataclasses", (sys.executable, "-m", "drivers.dataclasses"), is_sdk=False),
+    "dataclasses": DriverKind(
+        "dataclasses", "dataclasses", (sys.executable, "-m", "drivers.dataclasses"), is_sdk=False
+    ),
 }
 
 

@@ -1,8 +1,10 @@
 """Runs cases: substitutes variables, makes the calls through a driver, judges each step and keeps what was seen."""
 
 import re
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
@@ -12,7 +14,9 @@ from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untype
 from golden_runner import bare
 from golden_runner.contract import METHODS, message_class
 from golden_runner.driver import Driver
-from golden_runner.judge import judge_attempts, judge_call, judge_same
+from golden_runner.judge import judge_attempts, judge_call, judge_connections, judge_same
+from golden_runner.launcher import ServerProcess
+from golden_runner.others import OtherCallFailed, in_hand
 from golden_runner.playback import Attempt
 from golden_runner.playback_process import PlaybackProcess
 from golden_runner.variables import Variables
@@ -73,9 +77,7 @@ def namespace_of(suite: str, case: str) -> str:
     return re.sub(r"[^a-z0-9-]", "-", f"g-{suite}-{case}".lower())[:NAMESPACE_LENGTH]
 
 
-def run_case(
-    suite: Suite, case: Case, driver: Driver, target: str, playback: PlaybackProcess | None = None
-) -> CaseOutcome:
+def run_case(suite: Suite, case: Case, driver: Driver, server: ServerProcess | PlaybackProcess) -> CaseOutcome:
     """Run one case; a step that differs ends it, since later steps rest on it.
 
     Raises `DriverFailed` when the driver breaks.
@@ -83,7 +85,7 @@ def run_case(
     variables = Variables(namespace_of(suite.name, case.name))
     outcomes: list[StepOutcome] = []
     for number, step in enumerate(case.steps, start=1):
-        outcome = _run_step(f"{suite.name}/{case.name}/{number}", step, driver, target, playback, variables, outcomes)
+        outcome = _run_step(f"{suite.name}/{case.name}/{number}", step, driver, server, variables, outcomes)
         outcomes.append(outcome)
         if outcome.differences or outcome.unsupported:
             break
@@ -94,8 +96,7 @@ def _run_step(
     step_id: str,
     step: Step,
     driver: Driver,
-    target: str,
-    playback: PlaybackProcess | None,
+    server: ServerProcess | PlaybackProcess,
     variables: Variables,
     earlier: Sequence[StepOutcome],
 ) -> StepOutcome:
@@ -109,11 +110,16 @@ def _run_step(
     if items and not method.client_streaming:
         return _broken(step, f"{method.name} takes one request, the step has {len(items)} items")
     time.sleep(step.pause.ToTimedelta().total_seconds())
+    playback = server if isinstance(server, PlaybackProcess) else None
     if playback is not None:
         playback.load(
             [ParseDict(variables.substitute(MessageToDict(scripted)), ScriptedAttempt()) for scripted in step.script]
         )
-    answer = driver.call(step_id, target, step.method, request, step.options, items)
+    try:
+        with in_hand(server.target, step.meanwhile, variables), _ending(step, server):
+            answer = driver.call(step_id, server.target, step.method, request, step.options, items)
+    except OtherCallFailed as error:
+        return _broken(step, str(error))
     if answer.unsupported:
         return StepOutcome(step.method, (), DriverResponse.CallResult(), answer.unsupported, (), ())
     response_class = message_class(method.response.full_name)
@@ -128,11 +134,15 @@ def _run_step(
             break
         responses.append(response)
     expect = step.expect if driver.is_sdk else bare.expectation(step.expect)
-    attempts = playback.attempts() if playback is not None else []
+    attempts: list[Attempt] = []
+    if playback is not None:
+        attempts = playback.attempts_once_cancelled() if expect.cancelled else playback.attempts()
     if not differences:
         differences += judge_call(expect, method, answer.call, responses, variables, is_playback=playback is not None)
     if playback is not None:
         differences += judge_attempts(expect, method, [request, *items], attempts, variables)
+        seen = [attempt for outcome in earlier for attempt in outcome.attempts]
+        differences += judge_connections(expect, [*seen, *attempts])
     if expect.same_as_step and not differences:
         differences += judge_same(responses, earlier[expect.same_as_step - 1].responses, expect.ignore_paths)
     for name, path in step.bind.items():
@@ -142,6 +152,20 @@ def _run_step(
             except (ValueError, KeyError) as error:
                 differences.append(str(error))
     return StepOutcome(step.method, tuple(responses), answer.call, "", tuple(attempts), tuple(differences))
+
+
+@contextmanager
+def _ending(step: Step, server: ServerProcess | PlaybackProcess) -> Iterator[None]:
+    """Tells the server to end while the body runs, where the step wants it."""
+    if not step.HasField("end_server_after") or not isinstance(server, ServerProcess):
+        yield
+        return
+    timer = threading.Timer(step.end_server_after.ToTimedelta().total_seconds(), server.drain)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
 
 
 def _broken(step: Step, line: str) -> StepOutcome:

@@ -107,6 +107,7 @@ def judge_attempts(
         repeats = 0 if wanted else number
         arrival = _judge_arrival(expect, attempt, repeats, is_unary=not method.server_streaming)
         found += [f"attempt {number + 1}: {line}" for line in arrival]
+    found += _judge_end(expect, attempts)
     for number, pause in enumerate(expect.server_backoff, start=1):
         least = pause.ToTimedelta().total_seconds()
         if (
@@ -116,6 +117,24 @@ def judge_attempts(
             got = attempts[number].arrived - attempts[number - 1].arrived
             found.append(f"attempt {number + 1}: want a pause of at least {least} s, got {got:.3f} s")
     return found
+
+
+def _judge_end(expect: Expectation, attempts: Sequence[Attempt]) -> list[str]:
+    last = attempts[-1] if attempts else None
+    found: list[str] = []
+    if expect.cancelled and not (last and last.cancelled):
+        found.append("cancelled: want the last attempt to be cancelled by the client, the server has not seen it")
+    if expect.HasField("trailers_only") and (last is None or last.trailers_only != expect.trailers_only):
+        found.append(f"trailers_only: want {expect.trailers_only}, got {last.trailers_only if last else 'no attempt'}")
+    return found
+
+
+def judge_connections(expect: Expectation, attempts: Sequence[Attempt]) -> list[str]:
+    """Compare over how many connections the attempts of a case came with the expectation of its latest step."""
+    used = len({attempt.connection for attempt in attempts})
+    if expect.HasField("connections") and used != expect.connections:
+        return [f"connections: want {expect.connections}, got {used}"]
+    return []
 
 
 def _judge_arrival(expect: Expectation, attempt: Attempt, number: int, *, is_unary: bool) -> list[str]:

@@ -5,15 +5,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from memoir_golden_pb.golden_pb2 import Suite
 
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
 LIFE_SECONDS: Final = 900
+# A start is all computing: more of them side by side only make each other late.
+_STARTING: Final = threading.BoundedSemaphore(2)
 
 # What the servers of a backend are told by environment. Both use the hash embedder, whose vectors are integer-valued,
 # so that scores are the same on every machine; only DETERMINISTIC also fixes the clock and the ids.
@@ -30,7 +34,9 @@ class LaunchFailed(Exception):
 class ServerProcess:
     """One `memoir serve` process; a context manager."""
 
-    def __init__(self, backend: "Suite.Backend") -> None:
+    def __init__(self, backend: "Suite.Backend", settings: Mapping[str, str] | None = None) -> None:
+        """Prepare one; `settings`: "section.key" to text, over those of the backend."""
+        self._settings = {f"MEMOIR_{key.upper().replace('.', '__')}": text for key, text in (settings or {}).items()}
         self._directory = tempfile.TemporaryDirectory(prefix="memoir-golden-")
         self._backend = backend
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,14 +60,15 @@ class ServerProcess:
                 str(port_file),
             ),
         ]
-        with log.open("wb") as output:
-            environment = {**os.environ, **ENVIRONMENT[self._backend]}
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-        try:
-            self.target = self._wait(port_file, log)
-        except LaunchFailed:
-            self.__exit__()
-            raise
+        environment = {**os.environ, **ENVIRONMENT[self._backend], **self._settings}
+        with _STARTING:
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+            try:
+                self.target = self._wait(port_file, log)
+            except LaunchFailed:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,6 +80,11 @@ class ServerProcess:
                 self._process.kill()
                 self._process.wait(STOP_SECONDS)
         self._directory.cleanup()
+
+    def drain(self) -> None:
+        """Tell the server to end: it takes nothing new, and ends its watches with a place to resume from."""
+        if self._process is not None:
+            self._process.terminate()
 
     def _wait(self, port_file: Path, log: Path) -> str:
         end = time.monotonic() + START_SECONDS

@@ -69,7 +69,7 @@ def tally(outcomes: Sequence[CaseOutcome]) -> Matrix:
 
 def render(matrix: Matrix, vectors: dict[str, int]) -> str:
     """Write the matrix as Markdown. `vectors`: passed wire vectors by driver."""
-    head = " | ".join(f"{driver}, {profile}" for driver, profile in COLUMNS)
+    head = " | ".join(f"{KINDS[driver].title}, {profile}" for driver, profile in COLUMNS)
     lines = [
         "# Parity matrix",
         "",
@@ -89,7 +89,7 @@ def render(matrix: Matrix, vectors: dict[str, int]) -> str:
             _mark(matrix.get((method, *column)), is_asked=_is_asked(method, column[0])) for column in COLUMNS
         )
         lines.append(f"| {method.removeprefix('memoir.v1.')} | {cells} |")
-    passed = ", ".join(f"{driver} {count}" for driver, count in sorted(vectors.items()))
+    passed = ", ".join(f"{KINDS[driver].title} {count}" for driver, count in sorted(vectors.items()))
     return "\n".join([*lines, "", f"Wire vectors passed: {passed}.", ""])
 
 

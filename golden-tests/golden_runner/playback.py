@@ -1,14 +1,13 @@
 """A scripted gRPC server: it answers from a script and records what each attempt of the client looked like.
 
-A plain TCP relay stands in front of the gRPC server, because only who owns the socket can drop a connection.
+A relay stands in front of the gRPC server: see `golden_runner.relay`.
 """
 
 import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -17,12 +16,15 @@ from google.rpc.code_pb2 import FAILED_PRECONDITION  # type: ignore[import-untyp
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from golden_runner.contract import METHODS, message_class
+from golden_runner.relay import Connection, Relay
 from memoir_golden_pb.golden_pb2 import ScriptedAttempt
 
 T = TypeVar("T")
 
 START_SECONDS: Final = 10.0
 HOLD_SECONDS: Final = 20.0
+# What was sent must arrive before the connection breaks: the relay needs time to copy it.
+COPY_SECONDS: Final = 0.1
 _STATUS_BY_CODE: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -31,7 +33,9 @@ class Attempt:
     """What the server saw of one attempt.
 
     `deadline`: seconds left on arrival, None when the client set none. `metadata`: keys to values. `arrived`: seconds
-    of a monotonic clock. `items`: the further requests, of a method that takes a stream of them.
+    of a monotonic clock. `items`: the further requests, of a method that takes a stream of them. `connection`: its
+    number. `cancelled`: the client cancelled it, so far as was seen when it was asked for. `trailers_only`: it was
+    answered with a single frame of headers.
     """
 
     method: str
@@ -40,6 +44,24 @@ class Attempt:
     metadata: dict[str, str]
     arrived: float
     items: tuple[Message, ...] = ()
+    connection: int = 0
+    cancelled: bool = False
+    trailers_only: bool = False
+
+
+@dataclass(slots=True)
+class _Playing:
+    """One attempt being answered, or answered: what is known of it only later stands beside it."""
+
+    attempt: Attempt
+    connection: Connection
+    stream: int
+    cancelled: bool = False
+
+    def record(self) -> Attempt:
+        """The attempt with what is known of its end."""
+        trailers_only = self.connection.is_trailers_only(self.stream)
+        return replace(self.attempt, cancelled=self.cancelled, trailers_only=trailers_only)
 
 
 @dataclass(slots=True)
@@ -47,7 +69,7 @@ class _Scene:
     """The script being played and the record so far."""
 
     script: Sequence[ScriptedAttempt] = ()
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[_Playing] = field(default_factory=list)
 
 
 class PlaybackServer:
@@ -58,7 +80,7 @@ class PlaybackServer:
         self._thread = threading.Thread(target=self._loop.run_forever, name="playback", daemon=True)
         self._scene = _Scene()
         self._server: grpc.aio.Server | None = None
-        self._relay: _Relay | None = None
+        self._relay: Relay | None = None
 
     @property
     def target(self) -> str:
@@ -73,7 +95,7 @@ class PlaybackServer:
 
     def attempts(self) -> list[Attempt]:
         """What the server has seen since `load`."""
-        return list(self._scene.attempts)
+        return [playing.record() for playing in self._scene.attempts]
 
     def __enter__(self) -> "PlaybackServer":
         self._thread.start()
@@ -95,7 +117,7 @@ class PlaybackServer:
         server.add_generic_rpc_handlers([_Handlers(self)])
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        self._server, self._relay = server, _Relay(port)
+        self._server, self._relay = server, Relay(port)
         await self._relay.start()
 
     async def _stop(self) -> None:
@@ -120,33 +142,56 @@ class PlaybackServer:
         }
         request_class = message_class(METHODS[method].request.full_name)
         request, *items = map(request_class.FromString, bodies)
-        scene.attempts.append(
-            Attempt(method, request, context.time_remaining(), metadata, time.monotonic(), tuple(items))
+        assert self._relay is not None, "a call came before the start"
+        connection = self._relay.connection(context.peer())
+        attempt = Attempt(
+            method,
+            request,
+            context.time_remaining(),
+            metadata,
+            time.monotonic(),
+            tuple(items),
+            connection.number,
         )
+        # Clients of the corpus make one call at a time: the newest stream is this one's.
+        playing = _Playing(attempt, connection, connection.newest_stream)
+        scene.attempts.append(playing)
         if number >= len(scene.script):
             code = _STATUS_BY_CODE[FAILED_PRECONDITION]
             await context.abort(
                 code, f"the script has {len(scene.script)} attempts, this is attempt {number + 1} of {method}"
             )
         step = scene.script[number]
-        await asyncio.sleep(step.delay.ToTimedelta().total_seconds())
-        for response in step.responses:
-            yield response.value
-        if step.trailers:
-            context.set_trailing_metadata(tuple(step.trailers.items()))
-        if step.hold:
-            await asyncio.sleep(HOLD_SECONDS)
-        if step.drop_connection:
-            await self._drop()
-            await asyncio.sleep(HOLD_SECONDS)
+        try:
+            if step.headers_first:
+                await context.send_initial_metadata(())
+            await asyncio.sleep(step.delay.ToTimedelta().total_seconds())
+            for place, response in enumerate(step.responses):
+                await asyncio.sleep(step.pace.ToTimedelta().total_seconds() if place else 0)
+                await _go_away(step, place, connection)
+                yield response.value
+            await _go_away(step, len(step.responses), connection)
+            if step.trailers:
+                context.set_trailing_metadata(tuple(step.trailers.items()))
+            if step.hold:
+                await asyncio.sleep(HOLD_SECONDS)
+            if step.drop_connection:
+                await asyncio.sleep(COPY_SECONDS)
+                self._relay.drop_all()
+                await asyncio.sleep(HOLD_SECONDS)
+        except (asyncio.CancelledError, GeneratorExit):
+            playing.cancelled = True
+            raise
         if step.HasField("status"):
             await _abort(context, step.status, tuple(step.trailers.items()))
 
-    async def _drop(self) -> None:
-        # What was sent must arrive before the connection breaks: give the relay time to copy it.
-        await asyncio.sleep(0.1)
-        if self._relay is not None:
-            self._relay.drop_all()
+
+async def _go_away(step: ScriptedAttempt, sent: int, connection: Connection) -> None:
+    if step.HasField("go_away") and step.go_away.after_responses == sent:
+        await asyncio.sleep(COPY_SECONDS)
+        connection.go_away(disown=step.go_away.disown)
+        if step.go_away.disown:
+            await asyncio.sleep(HOLD_SECONDS)
 
 
 async def _abort(
@@ -182,54 +227,3 @@ class _Handlers(grpc.GenericRpcHandler):
                     yield response
 
         return grpc.stream_stream_rpc_method_handler(handler)
-
-
-class _Relay:
-    """Copies bytes between clients and the gRPC server, and can cut every connection at once."""
-
-    def __init__(self, upstream_port: int) -> None:
-        self._upstream_port = upstream_port
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-        self.port = 0
-
-    async def start(self) -> None:
-        """Listen on a free port of 127.0.0.1."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Cut everything and listen no more."""
-        self.drop_all()
-        if self._server is not None:
-            self._server.close()
-
-    def drop_all(self) -> None:
-        """Reset every open connection."""
-        for writer in list(self._open):
-            writer.transport.abort()
-
-    async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
-        try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
-        except OSError:
-            client_writer.transport.abort()
-            return
-        self._open |= {client_writer, server_writer}
-        try:
-            # asyncio logs the cancellation of a connection's handler as an error; at the end of the server it is none.
-            with suppress(asyncio.CancelledError):
-                await asyncio.gather(_copy(client_reader, server_writer), _copy(server_reader, client_writer))
-        finally:
-            self._open -= {client_writer, server_writer}
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    except ConnectionError:
-        pass  # a dropped connection is what this relay is for
-    finally:
-        writer.close()

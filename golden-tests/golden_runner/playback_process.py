@@ -3,11 +3,12 @@
 gRPC's asyncio is not stable on several event loops of one process, and the process that runs the tests has others.
 """
 
+import time
 from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import Any, Final
 
 from golden_runner.contract import METHODS, message_class
 from golden_runner.playback import Attempt, PlaybackServer
@@ -15,8 +16,11 @@ from memoir_golden_pb.golden_pb2 import ScriptedAttempt
 
 ANSWER_SECONDS: Final = 30.0
 
-# One attempt on the pipe: method, its request and items as bytes, deadline, metadata, arrival.
-_Record = tuple[str, list[bytes], float | None, dict[str, str], float]
+CANCEL_SECONDS: Final = 5.0
+
+# One attempt on the pipe: method, its request and items as bytes, and the fields of Attempt that are no messages.
+_Record = tuple[str, list[bytes], dict[str, Any]]
+_PLAIN: Final = ("deadline", "metadata", "arrived", "connection", "cancelled", "trailers_only")
 
 
 class PlaybackProcess:
@@ -52,6 +56,15 @@ class PlaybackProcess:
         records: list[_Record] = self._receive()  # type: ignore[assignment]
         return [_attempt(*record) for record in records]
 
+    def attempts_once_cancelled(self) -> list[Attempt]:
+        """As `attempts`, but waits up to `CANCEL_SECONDS` until the last one is seen to be cancelled."""
+        end = time.monotonic() + CANCEL_SECONDS
+        while not (found := self.attempts()) or not found[-1].cancelled:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        return found
+
     def _receive(self) -> object:
         if not self._pipe.poll(ANSWER_SECONDS):
             raise TimeoutError(f"the playback server did not answer within {ANSWER_SECONDS} s")
@@ -77,11 +90,9 @@ def _serve(pipe: Connection) -> None:
 
 def _record(attempt: Attempt) -> _Record:
     bodies = [message.SerializeToString() for message in (attempt.request, *attempt.items)]
-    return attempt.method, bodies, attempt.deadline, attempt.metadata, attempt.arrived
+    return attempt.method, bodies, {name: getattr(attempt, name) for name in _PLAIN}
 
 
-def _attempt(
-    method: str, bodies: list[bytes], deadline: float | None, metadata: dict[str, str], arrived: float
-) -> Attempt:
+def _attempt(method: str, bodies: list[bytes], plain: dict[str, Any]) -> Attempt:
     request, *items = map(message_class(METHODS[method].request.full_name).FromString, bodies)
-    return Attempt(method, request, deadline, metadata, arrived, tuple(items))
+    return Attempt(method=method, request=request, items=tuple(items), **plain)

@@ -4,6 +4,7 @@ A scrubbed field is replaced by a mark, not removed: that it is set stays part o
 """
 
 import json
+import re
 from typing import Any, Final
 
 from golden_runner.contract import AnyDescriptor, AnyField, new_message
@@ -22,6 +23,7 @@ SCRUBBED: Final = frozenset(
         "memoir.v1.ListHistoryResponse.resume_token",
         "memoir.v1.ListMemoriesResponse.next_page_token",
         "memoir.v1.ListRelationsResponse.next_page_token",
+        "memoir.v1.Memory.last_access_time",
         "memoir.v1.Memory.update_time",
         "memoir.v1.PhaseReport.elapsed",
         "memoir.v1.PlanResetResponse.confirm_token",
@@ -39,6 +41,9 @@ SCRUBBED: Final = frozenset(
         "memoir.v1.WatchResetResponse.sequence",
     }
 )
+# Texts for people that say how long something takes.
+WITH_SECONDS: Final = frozenset({"google.rpc.Status.message", "google.rpc.QuotaFailure.Violation.description"})
+_SECONDS: Final = re.compile(r"\b\d+\.\d{3} s\b")
 # Keys of ErrorInfo.metadata with such values.
 SCRUBBED_METADATA: Final = frozenset({"resume_token", "trace_id"})
 
@@ -84,6 +89,8 @@ def canonical_json(value: Any) -> str:
 def _field(field: AnyField, key: str, item: Any) -> Any:
     if field.full_name in SCRUBBED:
         return _mark(key, item)
+    if field.full_name in WITH_SECONDS:
+        return _SECONDS.sub("<seconds> s", item)
     if field.full_name == "google.rpc.ErrorInfo.metadata":
         return {name: _mark(name, text) if name in SCRUBBED_METADATA else text for name, text in item.items()}
     if field.message_type is None:

@@ -14,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Suite(_message.Message):
-    __slots__ = ("name", "description", "backend", "cases")
+    __slots__ = ("name", "description", "backend", "cases", "server_settings")
     class Backend(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         BACKEND_UNSPECIFIED: _ClassVar[Suite.Backend]
@@ -29,15 +29,24 @@ class Suite(_message.Message):
     BACKEND_DETERMINISTIC: Suite.Backend
     BACKEND_EMBEDDED: Suite.Backend
     BACKEND_DISTRIBUTED: Suite.Backend
+    class ServerSettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     CASES_FIELD_NUMBER: _ClassVar[int]
+    SERVER_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     backend: Suite.Backend
     cases: _containers.RepeatedCompositeFieldContainer[Case]
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., backend: _Optional[_Union[Suite.Backend, str]] = ..., cases: _Optional[_Iterable[_Union[Case, _Mapping]]] = ...) -> None: ...
+    server_settings: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., backend: _Optional[_Union[Suite.Backend, str]] = ..., cases: _Optional[_Iterable[_Union[Case, _Mapping]]] = ..., server_settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Case(_message.Message):
     __slots__ = ("name", "description", "steps")
@@ -50,7 +59,7 @@ class Case(_message.Message):
     def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("method", "request", "options", "script", "expect", "bind", "pause", "items")
+    __slots__ = ("method", "request", "options", "script", "expect", "bind", "pause", "items", "meanwhile", "end_server_after")
     class BindEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +75,8 @@ class Step(_message.Message):
     BIND_FIELD_NUMBER: _ClassVar[int]
     PAUSE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    MEANWHILE_FIELD_NUMBER: _ClassVar[int]
+    END_SERVER_AFTER_FIELD_NUMBER: _ClassVar[int]
     method: str
     request: _struct_pb2.Struct
     options: CallOptions
@@ -74,26 +85,40 @@ class Step(_message.Message):
     bind: _containers.ScalarMap[str, str]
     pause: _duration_pb2.Duration
     items: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
-    def __init__(self, method: _Optional[str] = ..., request: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[CallOptions, _Mapping]] = ..., script: _Optional[_Iterable[_Union[ScriptedAttempt, _Mapping]]] = ..., expect: _Optional[_Union[Expectation, _Mapping]] = ..., bind: _Optional[_Mapping[str, str]] = ..., pause: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., items: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ...) -> None: ...
+    meanwhile: _containers.RepeatedCompositeFieldContainer[OtherCall]
+    end_server_after: _duration_pb2.Duration
+    def __init__(self, method: _Optional[str] = ..., request: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[CallOptions, _Mapping]] = ..., script: _Optional[_Iterable[_Union[ScriptedAttempt, _Mapping]]] = ..., expect: _Optional[_Union[Expectation, _Mapping]] = ..., bind: _Optional[_Mapping[str, str]] = ..., pause: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., items: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., meanwhile: _Optional[_Iterable[_Union[OtherCall, _Mapping]]] = ..., end_server_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class OtherCall(_message.Message):
+    __slots__ = ("method", "request", "api_key")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    API_KEY_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    request: _struct_pb2.Struct
+    api_key: str
+    def __init__(self, method: _Optional[str] = ..., request: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., api_key: _Optional[str] = ...) -> None: ...
 
 class CallOptions(_message.Message):
-    __slots__ = ("timeout", "api_key", "cancel_after_responses", "cancel_after", "default_namespace", "all_pages")
+    __slots__ = ("timeout", "api_key", "cancel_after_responses", "cancel_after", "default_namespace", "all_pages", "reconnect_timeout")
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     API_KEY_FIELD_NUMBER: _ClassVar[int]
     CANCEL_AFTER_RESPONSES_FIELD_NUMBER: _ClassVar[int]
     CANCEL_AFTER_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ALL_PAGES_FIELD_NUMBER: _ClassVar[int]
+    RECONNECT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     timeout: _duration_pb2.Duration
     api_key: str
     cancel_after_responses: int
     cancel_after: _duration_pb2.Duration
     default_namespace: str
     all_pages: bool
-    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., api_key: _Optional[str] = ..., cancel_after_responses: _Optional[int] = ..., cancel_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_namespace: _Optional[str] = ..., all_pages: bool = ...) -> None: ...
+    reconnect_timeout: _duration_pb2.Duration
+    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., api_key: _Optional[str] = ..., cancel_after_responses: _Optional[int] = ..., cancel_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_namespace: _Optional[str] = ..., all_pages: bool = ..., reconnect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ScriptedAttempt(_message.Message):
-    __slots__ = ("delay", "responses", "status", "drop_connection", "trailers", "hold")
+    __slots__ = ("delay", "responses", "status", "drop_connection", "trailers", "hold", "pace", "headers_first", "go_away")
     class TrailersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -101,22 +126,35 @@ class ScriptedAttempt(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class GoAway(_message.Message):
+        __slots__ = ("after_responses", "disown")
+        AFTER_RESPONSES_FIELD_NUMBER: _ClassVar[int]
+        DISOWN_FIELD_NUMBER: _ClassVar[int]
+        after_responses: int
+        disown: bool
+        def __init__(self, after_responses: _Optional[int] = ..., disown: bool = ...) -> None: ...
     DELAY_FIELD_NUMBER: _ClassVar[int]
     RESPONSES_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     DROP_CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TRAILERS_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
+    PACE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIRST_FIELD_NUMBER: _ClassVar[int]
+    GO_AWAY_FIELD_NUMBER: _ClassVar[int]
     delay: _duration_pb2.Duration
     responses: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
     status: _status_pb2.Status
     drop_connection: bool
     trailers: _containers.ScalarMap[str, str]
     hold: bool
-    def __init__(self, delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., responses: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., drop_connection: bool = ..., trailers: _Optional[_Mapping[str, str]] = ..., hold: bool = ...) -> None: ...
+    pace: _duration_pb2.Duration
+    headers_first: bool
+    go_away: ScriptedAttempt.GoAway
+    def __init__(self, delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., responses: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., drop_connection: bool = ..., trailers: _Optional[_Mapping[str, str]] = ..., hold: bool = ..., pace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., headers_first: bool = ..., go_away: _Optional[_Union[ScriptedAttempt.GoAway, _Mapping]] = ...) -> None: ...
 
 class Expectation(_message.Message):
-    __slots__ = ("responses", "response_count", "match", "error", "other_codes", "attempts", "server_deadline", "server_metadata", "server_requests", "server_backoff", "ignore_paths", "tolerances", "unordered_paths", "empty_paths", "present_paths", "sdk_error", "same_as_step", "last_only")
+    __slots__ = ("responses", "response_count", "match", "error", "other_codes", "attempts", "server_deadline", "server_metadata", "server_requests", "server_backoff", "ignore_paths", "tolerances", "unordered_paths", "empty_paths", "present_paths", "sdk_error", "same_as_step", "last_only", "cancelled", "trailers_only", "connections")
     class Match(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MATCH_UNSPECIFIED: _ClassVar[Expectation.Match]
@@ -157,6 +195,9 @@ class Expectation(_message.Message):
     SDK_ERROR_FIELD_NUMBER: _ClassVar[int]
     SAME_AS_STEP_FIELD_NUMBER: _ClassVar[int]
     LAST_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    TRAILERS_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     responses: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
     response_count: int
     match: Expectation.Match
@@ -175,7 +216,10 @@ class Expectation(_message.Message):
     sdk_error: str
     same_as_step: int
     last_only: bool
-    def __init__(self, responses: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., response_count: _Optional[int] = ..., match: _Optional[_Union[Expectation.Match, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., other_codes: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., server_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_metadata: _Optional[_Mapping[str, str]] = ..., server_requests: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., server_backoff: _Optional[_Iterable[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]]] = ..., ignore_paths: _Optional[_Iterable[str]] = ..., tolerances: _Optional[_Mapping[str, float]] = ..., unordered_paths: _Optional[_Iterable[str]] = ..., empty_paths: _Optional[_Iterable[str]] = ..., present_paths: _Optional[_Iterable[str]] = ..., sdk_error: _Optional[str] = ..., same_as_step: _Optional[int] = ..., last_only: bool = ...) -> None: ...
+    cancelled: bool
+    trailers_only: bool
+    connections: int
+    def __init__(self, responses: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., response_count: _Optional[int] = ..., match: _Optional[_Union[Expectation.Match, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., other_codes: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., server_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_metadata: _Optional[_Mapping[str, str]] = ..., server_requests: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., server_backoff: _Optional[_Iterable[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]]] = ..., ignore_paths: _Optional[_Iterable[str]] = ..., tolerances: _Optional[_Mapping[str, float]] = ..., unordered_paths: _Optional[_Iterable[str]] = ..., empty_paths: _Optional[_Iterable[str]] = ..., present_paths: _Optional[_Iterable[str]] = ..., sdk_error: _Optional[str] = ..., same_as_step: _Optional[int] = ..., last_only: bool = ..., cancelled: bool = ..., trailers_only: bool = ..., connections: _Optional[int] = ...) -> None: ...
 
 class VectorSet(_message.Message):
     __slots__ = ("name", "description", "vectors")

@@ -4,7 +4,7 @@
 export const PACKAGE_VERSION = "0.1.0";
 
 /** SHA-256 of the contract this package was generated from; sent with every call as `x-memoir-contract`. */
-export const CONTRACT_SHA256 = "6966c0edce260f9358e46a5e71c56b1e6ce430ad213993ba51a1f42a2a894b51";
+export const CONTRACT_SHA256 = "d7f5567e21548c7f48bfb40a645a9b839258d6244571499992a5ef411511d11c";
 
 /** When and how often a failed attempt is repeated; `proto/retry-policy.json` explains the fields. */
 export const RETRY_POLICY = {

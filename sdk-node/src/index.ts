@@ -23,6 +23,7 @@ export type {
   StoreKind,
 } from "./enums.js";
 export * from "./errors.js";
+export { exportLine, exportRecordFromLine } from "./export-line.js";
 export {
   and,
   BUILT_IN_FIELDS,
@@ -48,11 +49,26 @@ export type {
 } from "./graph.js";
 export type { Actor, Bookmark, HistoryEvent } from "./history.js";
 export { Instant, type TimeInput } from "./instant.js";
-export type { Memory, MemoryChange, Provenance, WrittenMemory } from "./memory.js";
+export {
+  type Duplicate,
+  type Memory,
+  type MemoryChange,
+  memoryFromProto,
+  type Provenance,
+  type WrittenMemory,
+} from "./memory.js";
 export type { MemoryChanges, MemoryFields, MessageInput, NewMemory, ProvenanceInput } from "./messages.js";
 export { Double, double, type Metadata, type MetadataInput, type MetadataValue } from "./metadata.js";
 export { type Page, type PageOptions, Pages } from "./paging.js";
-export { type ResetReceipt, type ResetTarget, Reset, ResetPlan, type StoreEffect, type StoreReceipt } from "./reset.js";
+export {
+  ExecutedReset,
+  Reset,
+  ResetPlan,
+  type ResetReceipt,
+  type ResetTarget,
+  type StoreEffect,
+  type StoreReceipt,
+} from "./reset.js";
 export {
   type AddResult,
   type BatchItem,
@@ -92,13 +108,14 @@ export type {
   DeleteOptions,
   UpdateOptions,
 } from "./service/writes.js";
-export type {
-  Embedding,
-  ExportedEvent,
-  ExportedMemory,
-  ExportHeader,
-  ExportRecord,
-  ExportSummary,
-  ImportResult,
+export {
+  type Embedding,
+  type ExportedEvent,
+  type ExportedMemory,
+  type ExportHeader,
+  type ExportRecord,
+  exportRecordFromProto,
+  type ExportSummary,
+  type ImportResult,
 } from "./transfer.js";
 export { type CallOptions, MAX_MESSAGE_BYTES } from "./transport.js";

@@ -1,5 +1,14 @@
 import { create } from "@bufbuild/protobuf";
-import { CHANGE_ACTION, type ChangeAction, MEMORY_KIND, type MemoryKind, ROLE, type Role } from "./enums.js";
+import {
+  CHANGE_ACTION,
+  type ChangeAction,
+  DURABILITY,
+  type Durability,
+  MEMORY_KIND,
+  type MemoryKind,
+  ROLE,
+  type Role,
+} from "./enums.js";
 import type * as wire from "./gen/memoir/v1/memory_pb.js";
 import { MemorySchema } from "./gen/memoir/v1/memory_pb.js";
 import { type EntityMention, mentionFromProto, type RelationStatement, statementFromProto } from "./graph.js";
@@ -51,14 +60,39 @@ export interface Memory {
   readonly supersedes: readonly string[];
   /** Id of the memory that replaced this one; "" when none did. */
   readonly supersededBy: string;
+  /** How often it was returned; present where `includeAccess` was asked for and the server counts. */
+  readonly accessCount: bigint | undefined;
+  /** When it was last returned; absent when it never was. */
+  readonly lastAccessTime: Instant | undefined;
   /** The message as received; unknown fields and unknown enum numbers survive in it. */
   readonly message: wire.Memory;
 }
 
-/** A memory as `create` or `update` left it, with the whole response of the write. */
+/** A memory as `create` or `update` left it, and what the write did. */
 export interface WrittenMemory<R> extends Memory {
-  /** The response as received: the revision and durability of the write, and all its changes. */
+  /**
+   * Of `create`: the memory ADDED (UNCHANGED when it was known already), and each one SUPERSEDED by it. Empty for
+   * `update`.
+   */
+  readonly changes: readonly MemoryChange[];
+  /** Of `create`: set when a memory said this already. Unless `duplicate.stored`, this is that memory. */
+  readonly duplicate: Duplicate | undefined;
+  /** How far the write has got. */
+  readonly durability: Durability;
+  /** Pass as `minRevision` to a read to see this write. */
+  readonly writeRevision: bigint;
+  /** The response as received. */
   readonly response: R;
+}
+
+/** The memory that already says what a write wanted to store. */
+export interface Duplicate {
+  readonly memoryId: string;
+  /** It says the same; else nearly, with `cosine` between the two texts. */
+  readonly exact: boolean;
+  readonly cosine: number | undefined;
+  /** The new memory was stored all the same, since it came with an id of its own or supersedes another. */
+  readonly stored: boolean;
 }
 
 /** One decision about one memory; `memory` is its state after the change. */
@@ -70,6 +104,8 @@ export interface MemoryChange {
   readonly reason: string;
   /** The words in the conversation that led to it. */
   readonly sourceQuote: string;
+  /** Set when a memory said this already: that of UNCHANGED itself, another one for ADDED. */
+  readonly duplicate: Duplicate | undefined;
 }
 
 /** Convert a memory; an absent one, which no server sends, is empty. */
@@ -95,6 +131,8 @@ export function memoryFromProto(received: wire.Memory | undefined): Memory {
     revision: message.revision,
     supersedes: [...message.supersedes],
     supersededBy: message.supersededBy,
+    accessCount: message.accessCount,
+    lastAccessTime: instant(message.lastAccessTime),
     message,
   };
 }
@@ -110,6 +148,21 @@ function provenanceFromProto(message: wire.Provenance): Provenance {
   };
 }
 
+/** Convert the response of CreateMemory or UpdateMemory. */
+export function writtenFromProto<R extends wire.CreateMemoryResponse | wire.UpdateMemoryResponse>(
+  response: R,
+): WrittenMemory<R> {
+  const changes = "changes" in response ? response.changes.map(changeFromProto) : [];
+  return {
+    ...memoryFromProto(response.memory),
+    changes,
+    duplicate: changes[0]?.duplicate,
+    durability: DURABILITY.decode(response.durability),
+    writeRevision: response.revision,
+    response,
+  };
+}
+
 /** Convert a change. */
 export function changeFromProto(message: wire.MemoryChange): MemoryChange {
   return {
@@ -118,5 +171,13 @@ export function changeFromProto(message: wire.MemoryChange): MemoryChange {
     previousText: message.previousText,
     reason: message.reason,
     sourceQuote: message.sourceQuote,
+    duplicate: duplicateFromProto(message.duplicate),
   };
+}
+
+/** Convert a duplicate. */
+export function duplicateFromProto(message: wire.Duplicate | undefined): Duplicate | undefined {
+  if (message === undefined) return undefined;
+  const { memoryId, exact, cosine, stored } = message;
+  return { memoryId, exact, cosine: cosine === 0 ? undefined : cosine, stored };
 }

@@ -95,6 +95,20 @@ export class Reset {
   }
 }
 
+/** A reset as `executeReset` started it. */
+export class ExecutedReset extends Reset {
+  /** Namespace revision of the fence; pass as `minRevision` to a read to see it done. */
+  readonly revision: bigint;
+  /** The response as received. */
+  readonly response: wire.ExecuteResetResponse;
+
+  constructor(response: wire.ExecuteResetResponse) {
+    super(response.reset);
+    this.revision = response.revision;
+    this.response = response;
+  }
+}
+
 /** What a reset would remove, and the secret that executes it: pass the plan to `executeReset`. */
 export class ResetPlan {
   readonly reset: Reset;

@@ -2,7 +2,14 @@ import { DURABILITY, type AddMode, ADD_MODE, type Durability, INGESTION_STATE, t
 import { errorFromStatus, type MemoirError } from "./errors.js";
 import type * as wire from "./gen/memoir/v1/memory_pb.js";
 import { type Instant, instant } from "./instant.js";
-import { changeFromProto, type Memory, type MemoryChange, memoryFromProto } from "./memory.js";
+import {
+  changeFromProto,
+  type Duplicate,
+  duplicateFromProto,
+  type Memory,
+  type MemoryChange,
+  memoryFromProto,
+} from "./memory.js";
 import { type Scope, scopeFromProto } from "./scope.js";
 
 /** What inference cost, tokens as the provider counts them. */
@@ -34,6 +41,8 @@ export interface AddResult {
 export interface BatchItem {
   readonly memory: Memory | undefined;
   readonly error: MemoirError | undefined;
+  /** Set when a memory said this already; unless `duplicate.stored`, `memory` is that memory. */
+  readonly duplicate: Duplicate | undefined;
 }
 
 /** What `createMany` did, one entry of `results` per item in order. */
@@ -44,17 +53,22 @@ export class CreateManyResult {
   readonly message: wire.BatchCreateMemoriesResponse;
 
   constructor(message: wire.BatchCreateMemoriesResponse) {
-    this.results = message.results.map(({ outcome }) =>
-      outcome.case === "memory"
-        ? { memory: memoryFromProto(outcome.value), error: undefined }
-        : { memory: undefined, error: outcome.value && errorFromStatus(outcome.value) },
-    );
+    this.results = message.results.map(({ outcome, duplicate }) => ({
+      memory: outcome.case === "memory" ? memoryFromProto(outcome.value) : undefined,
+      error: outcome.case === "error" ? errorFromStatus(outcome.value) : undefined,
+      duplicate: duplicateFromProto(duplicate),
+    }));
     this.revision = message.revision;
     this.durability = DURABILITY.decode(message.durability);
     this.message = message;
   }
 
-  /** The memories that were stored. */
+  /** True when near duplicates are to be passed over here, and the server could not look for them. */
+  get duplicateGuardSkipped(): boolean {
+    return this.message.duplicateGuardSkipped;
+  }
+
+  /** The memories as they are stored, those that were known already included. */
   get memories(): readonly Memory[] {
     return this.results.flatMap(({ memory }) => (memory === undefined ? [] : [memory]));
   }

@@ -7,6 +7,11 @@ import { StatusSchema } from "./gen/google/rpc/status_pb.js";
 /** Messages of the transport for a connection that went away in the middle of a response. */
 const BROKEN_OFF = /^http\/2 stream closed|^protocol error: (missing status|missing output|promised|incomplete)/;
 
+/** Codes that Node gives to errors of sockets, HTTP/2 sessions and TLS; for certificates it keeps OpenSSL's names. */
+const SYSTEM_CODE = /^(E[A-Z]+$|ERR_(HTTP2|SSL|TLS)_)/;
+const CERTIFICATE_CODE =
+  /^((CERT|CRL|DEPTH_ZERO|ERROR_IN_CERT|INVALID_CA|SELF_SIGNED|UNABLE_TO)_|(HOSTNAME_MISMATCH|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)$)/;
+
 /**
  * Turn a failed call into the exception of its reason, or of its code when no details came.
  *
@@ -47,10 +52,10 @@ function isLostConnection(error: ConnectError): boolean {
   }
 }
 
-/** Node marks errors of sockets and HTTP/2 sessions with a code. */
 function isSystemError(cause: unknown): boolean {
   for (let error = cause; error instanceof Error; error = error.cause) {
-    if ("code" in error && typeof error.code === "string" && /^(E[A-Z]+$|ERR_HTTP2_)/.test(error.code)) return true;
+    const code = "code" in error && typeof error.code === "string" ? error.code : "";
+    if (SYSTEM_CODE.test(code) || CERTIFICATE_CODE.test(code)) return true;
   }
   return false;
 }

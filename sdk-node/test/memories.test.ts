@@ -64,12 +64,57 @@ test("an unknown role or key of a turn is refused by its place", async (t) => {
   await assert.rejects(client().add(turns, { userId: "ana" }), /actor_id: messages\[1\] has no such option; did you mean actorId\?/);
 });
 
+test("create and createMany tell what was known already", async (t) => {
+  const { client } = await serve(t, (router) => {
+    router.rpc(methods.createMemory, () => ({
+      memory: memory({ memoryId: "m1" }),
+      changes: [
+        { action: MemoryChange_Action.UNCHANGED, memory: memory({ memoryId: "m1" }), duplicate: { memoryId: "m1", cosine: 0.97 } },
+      ],
+    }));
+    router.rpc(methods.batchCreateMemories, () => ({
+      results: [
+        {
+          outcome: { case: "memory" as const, value: memory({ memoryId: "m2" }) },
+          duplicate: { memoryId: "m1", exact: true, stored: true },
+        },
+      ],
+      duplicateGuardSkipped: true,
+    }));
+  });
+  const created = await client().create("Ana likes tea", { userId: "ana" });
+  assert.deepEqual(created.duplicate, { memoryId: "m1", exact: false, cosine: 0.97, stored: false });
+  assert.deepEqual([created.id, created.changes[0]!.action, created.changes[0]!.duplicate], ["m1", "UNCHANGED", created.duplicate]);
+  const many = await client().createMany([{ text: "Ana likes tea", userId: "ana", memoryId: "m2" }]);
+  assert.deepEqual(many.results[0]!.duplicate, { memoryId: "m1", exact: true, cosine: undefined, stored: true });
+  assert.deepEqual([many.memories[0]!.id, many.results[0]!.error, many.duplicateGuardSkipped], ["m2", undefined, true]);
+});
+
+test("accesses are shown where they are asked for", async (t) => {
+  const asked: boolean[] = [];
+  const { client } = await serve(t, (router) =>
+    router.rpc(methods.getMemory, ({ includeAccess }) => {
+      asked.push(includeAccess);
+      return { memory: memory(includeAccess ? { accessCount: 2n, lastAccessTime: { seconds: 7n } } : {}) };
+    }),
+  );
+  assert.equal((await client().get("m1")).accessCount, undefined);
+  const found = await client().get("m1", { includeAccess: true });
+  assert.deepEqual([found.accessCount, found.lastAccessTime!.toRFC3339()], [2n, "1970-01-01T00:00:07Z"]);
+  assert.deepEqual(asked, [false, true]);
+});
+
 test("create sends everything and returns the memory as stored", async (t) => {
   let seen: CreateMemoryRequest | undefined;
   const { client } = await serve(t, (router) =>
     router.rpc(methods.createMemory, (request) => {
       seen = request;
-      return { memory: { ...request.memory!, memoryId: request.memoryId, etag: '"7"', revision: 7n }, revision: 9n };
+      return {
+        memory: { ...request.memory!, memoryId: request.memoryId, etag: '"7"', revision: 7n },
+        revision: 9n,
+        durability: Durability.ACCEPTED,
+        changes: [{ action: MemoryChange_Action.SUPERSEDED, memory: memory({ memoryId: "m0", supersededBy: "m1" }) }],
+      };
     }),
   );
   const created = await client().create("Ana lives in Lisbon", {
@@ -92,7 +137,8 @@ test("create sends everything and returns the memory as stored", async (t) => {
   assert.deepEqual(created.entities[1], { name: "Lisbon", type: "place", aliases: ["Lisboa"] });
   assert.deepEqual(created.relations.map(({ predicate, confidence }) => [predicate, confidence]), [["LIVES_IN", undefined], ["LIKES", 0.5]]);
   assert.deepEqual([created.provenance[0]!.messageId, created.provenance[0]!.role], ["t1", "USER"]);
-  assert.equal(created.response.revision, 9n);
+  assert.deepEqual([created.writeRevision, created.durability, created.response.revision], [9n, "ACCEPTED", 9n]);
+  assert.deepEqual(created.changes.map(({ action, memory: { id, supersededBy } }) => [action, id, supersededBy]), [["SUPERSEDED", "m0", "m1"]]);
 });
 
 test("createMany reports each item", async (t) => {
@@ -123,13 +169,13 @@ test("update names what it changes: absent stays, null clears", async (t) => {
   const { client } = await serve(t, (router) =>
     router.rpc(methods.updateMemory, (request) => {
       seen = request;
-      return { memory: memory({ memoryId: request.memoryId, text: "new" }), revision: 8n };
+      return { memory: memory({ memoryId: request.memoryId, text: "new" }), revision: 8n, durability: Durability.INDEXED };
     }),
   );
   const updated = await client().update("m1", { validUntil: null, importance: undefined, text: "new", etag: '"7"', reason: "moved" });
   assert.deepEqual(seen!.updateMask?.paths, ["text", "valid_until"]);
   assert.deepEqual([seen!.memory?.text, seen!.memory?.validUntil, seen!.etag, seen!.reason], ["new", undefined, '"7"', "moved"]);
-  assert.equal(updated.text, "new");
+  assert.deepEqual([updated.text, updated.writeRevision, updated.durability, updated.changes], ["new", 8n, "INDEXED", []]);
   await assert.rejects(client().update("m1", { etag: '"7"' }), /nothing to change; give at least one of text, kind/);
   await assert.rejects(client().update("m1", { text: "x", txt: "y" } as object), InvalidArgument);
 });

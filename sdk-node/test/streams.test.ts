@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { Cancelled, type ExportRecord, HistoryCompacted, InvalidArgument, ServerDraining } from "@memoir/client";
+import { Cancelled, type ExportRecord, HistoryCompacted, InvalidArgument, Reset, ServerDraining } from "@memoir/client";
 import {
   HistoryEvent_EventType,
   HistoryService,
@@ -176,7 +176,8 @@ test("a reset is planned, executed and followed to its receipt", async (t) => {
   assert.deepEqual([plan.reset.id, plan.counts, plan.sample], ["r1", { LEDGER: 3n }, ["m1"]]);
   assert.equal(plan.reset.target.scope?.userId, "ana");
   const running = await memoir.executeReset(plan);
-  assert.deepEqual([running.state, running.done, running.response.revision], ["RUNNING", false, 12n]);
+  assert.deepEqual([running.state, running.done, running.revision, running.response.revision], ["RUNNING", false, 12n, 12n]);
+  assert.ok(running instanceof Reset);
   const states = await collect(memoir.watchReset(running));
   assert.deepEqual(states.map(({ state }) => state), ["RUNNING", "RUNNING", "SUCCEEDED"]);
   assert.deepEqual(after, [0n, 1n]);

@@ -67,9 +67,9 @@ from memoir.errors import (
 from memoir.filters import and_, field, not_, or_
 from memoir.graph import Entity, EntityMention, EntityRef, Neighbourhood, Relation, RelationStatement
 from memoir.history_events import Actor, Bookmark, HistoryEvent
-from memoir.memory import Memory, MemoryChange, Provenance
+from memoir.memory import Duplicate, Memory, MemoryChange, Provenance, WrittenMemory
 from memoir.messages import Message, NewMemory
-from memoir.resets import Reset, ResetPlan, ResetReceipt, ResetTarget, StoreEffect, StoreReceipt
+from memoir.resets import ExecutedReset, Reset, ResetPlan, ResetReceipt, ResetTarget, StoreEffect, StoreReceipt
 from memoir.results import AddResult, BatchItem, CreateManyResult, DeleteResult, InferenceUsage, Ingestion, ScopeSummary
 from memoir.search_results import (
     ContextPart,
@@ -117,6 +117,7 @@ __all__ = [
     "DataLoss",
     "DeadlineExceeded",
     "DeleteResult",
+    "Duplicate",
     "Durability",
     "Embedding",
     "Entity",
@@ -125,6 +126,7 @@ __all__ = [
     "EntityRef",
     "EtagMismatch",
     "EventType",
+    "ExecutedReset",
     "ExportHeader",
     "ExportRecord",
     "ExportSummary",
@@ -210,6 +212,7 @@ __all__ = [
     "Unavailable",
     "Unimplemented",
     "Unknown",
+    "WrittenMemory",
     "__version__",
     "and_",
     "field",

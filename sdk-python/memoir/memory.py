@@ -1,9 +1,10 @@
 """Memories and what belongs to them, as returned by the client."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
-from memoir.enums import CHANGE_ACTION, MEMORY_KIND, ROLE, ChangeAction, MemoryKind, Role
+from memoir.enums import CHANGE_ACTION, DURABILITY, MEMORY_KIND, ROLE, ChangeAction, Durability, MemoryKind, Role
 from memoir.graph import EntityMention, RelationStatement
 from memoir.v1 import memory_pb2
 from memoir.values import MetadataValue, Scope, datetime_from_proto, metadata_from_proto, scope_from_proto
@@ -35,6 +36,8 @@ class Memory:
         entities, relations: present in view FULL only.
         revision: namespace revision of the last change. etag: send it back to make a change conditional.
         supersedes, superseded_by: ids of the memories this one replaced, and of the one that replaced it.
+        access_count, last_access_time: how often it was returned, and when last; set where `include_access` was asked
+            for and the server counts.
         message: the message as received; nanoseconds, unknown fields and unknown enum numbers survive in it.
     """
 
@@ -57,18 +60,67 @@ class Memory:
     revision: int
     supersedes: tuple[str, ...]
     superseded_by: str
+    access_count: int | None = field(compare=False)
+    last_access_time: datetime | None = field(compare=False)
     message: memory_pb2.Memory = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The memory that already says what a write wanted to store.
+
+    Attributes:
+        exact: it says the same; False: nearly, with this `cosine` between the two texts.
+        stored: the new memory was stored all the same, since it came with an id of its own or supersedes another.
+    """
+
+    memory_id: str
+    exact: bool
+    cosine: float | None
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryChange:
-    """One decision about one memory; `memory` is its state after the change."""
+    """One decision about one memory; `memory` is its state after the change. `duplicate` is set when a memory said
+    this already: that of UNCHANGED itself, another one for ADDED."""
 
     action: ChangeAction
     memory: Memory
     previous_text: str
     reason: str
     source_quote: str
+    duplicate: Duplicate | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenMemory(Memory):
+    """A memory as `create` or `update` left it, and what the write did. Equal to the same memory read back.
+
+    Attributes:
+        changes: of `create`: the memory ADDED (UNCHANGED when it was known already), and each one SUPERSEDED by it.
+            Empty for `update`.
+        duplicate: of `create`: set when a memory said this already. Unless `duplicate.stored`, this is that memory.
+        durability: how far the write has got.
+        write_revision: pass as `min_revision` to a read to see this write.
+        response: the response as received.
+    """
+
+    changes: tuple[MemoryChange, ...]
+    duplicate: Duplicate | None
+    durability: Durability
+    write_revision: int
+    response: memory_pb2.CreateMemoryResponse | memory_pb2.UpdateMemoryResponse = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Memory):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+
+    __hash__ = Memory.__hash__
+
+
+_COMPARED = tuple(item.name for item in fields(Memory) if item.compare)
 
 
 def memory_from_proto(message: memory_pb2.Memory) -> Memory:
@@ -106,6 +158,8 @@ def memory_from_proto(message: memory_pb2.Memory) -> Memory:
         revision=message.revision,
         supersedes=tuple(message.supersedes),
         superseded_by=message.superseded_by,
+        access_count=message.access_count if has("access_count") else None,
+        last_access_time=datetime_from_proto(message.last_access_time) if has("last_access_time") else None,
         message=message,
     )
 
@@ -130,4 +184,27 @@ def change_from_proto(message: memory_pb2.MemoryChange) -> MemoryChange:
         message.previous_text,
         message.reason,
         message.source_quote,
+        duplicate_from_proto(message.duplicate) if message.HasField("duplicate") else None,
+    )
+
+
+def duplicate_from_proto(message: memory_pb2.Duplicate) -> Duplicate:
+    """Convert a duplicate."""
+    return Duplicate(message.memory_id, message.exact, message.cosine or None, message.stored)
+
+
+def written_from_proto(
+    response: memory_pb2.CreateMemoryResponse | memory_pb2.UpdateMemoryResponse,
+    changes: Iterable[memory_pb2.MemoryChange] = (),
+) -> WrittenMemory:
+    """Convert the response of CreateMemory, whose changes are given too, or of UpdateMemory, which has none."""
+    memory = memory_from_proto(response.memory)
+    made = tuple([change_from_proto(change) for change in changes])
+    return WrittenMemory(
+        **{item.name: getattr(memory, item.name) for item in fields(Memory)},
+        changes=made,
+        duplicate=made[0].duplicate if made else None,
+        durability=DURABILITY.decode(response.durability),
+        write_revision=response.revision,
+        response=response,
     )

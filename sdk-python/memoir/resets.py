@@ -1,6 +1,6 @@
 """Resets: plans, progress and receipts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from memoir.enums import RESET_STATE, STORE_KIND, ResetState, StoreKind
@@ -86,6 +86,19 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutedReset(Reset):
+    """A reset as `execute_reset` started it.
+
+    Attributes:
+        revision: namespace revision of the fence; pass as `min_revision` to a read to see it done.
+        response: the response as received.
+    """
+
+    revision: int
+    response: reset_pb2.ExecuteResetResponse = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ResetPlan:
     """What a reset would remove, and the secret that executes it: pass the plan to `execute_reset`."""
 
@@ -136,6 +149,13 @@ def reset_from_proto(message: reset_pb2.Reset) -> Reset:
         receipt_from_proto(message.receipt) if message.HasField("receipt") else None,
         message,
     )
+
+
+def executed_from_proto(response: reset_pb2.ExecuteResetResponse) -> ExecutedReset:
+    """Convert the response of ExecuteReset."""
+    reset = reset_from_proto(response.reset)
+    shared = {item.name: getattr(reset, item.name) for item in fields(Reset)}
+    return ExecutedReset(**shared, revision=response.revision, response=response)
 
 
 def receipt_from_proto(message: reset_pb2.ResetReceipt) -> ResetReceipt:

@@ -5,7 +5,14 @@ from datetime import datetime
 
 from memoir.enums import ADD_MODE, DURABILITY, INGESTION_STATE, AddMode, Durability, IngestionState
 from memoir.errors import MemoirError, error_from_status
-from memoir.memory import Memory, MemoryChange, change_from_proto, memory_from_proto
+from memoir.memory import (
+    Duplicate,
+    Memory,
+    MemoryChange,
+    change_from_proto,
+    duplicate_from_proto,
+    memory_from_proto,
+)
 from memoir.v1 import memory_pb2
 from memoir.values import Scope, datetime_from_proto, scope_from_proto
 
@@ -41,10 +48,12 @@ class AddResult:
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """Outcome of one item of a batch: exactly one of `memory` and `error` is set."""
+    """Outcome of one item of a batch: exactly one of `memory` and `error` is set. `duplicate` is set when a memory said
+    this already; unless `duplicate.stored`, `memory` is that memory."""
 
     memory: Memory | None
     error: MemoirError | None
+    duplicate: Duplicate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,13 @@ class CreateManyResult:
 
     @property
     def memories(self) -> tuple[Memory, ...]:
-        """The memories that were stored."""
+        """The memories as they are stored, those that were known already included."""
         return tuple(item.memory for item in self.results if item.memory is not None)
+
+    @property
+    def duplicate_guard_skipped(self) -> bool:
+        """True when near duplicates are to be passed over here, and the server could not look for them."""
+        return self.message.duplicate_guard_skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +135,11 @@ def create_many_result_from_proto(message: memory_pb2.BatchCreateMemoriesRespons
     return CreateManyResult(
         tuple(
             [
-                BatchItem(memory_from_proto(item.memory), None)
-                if item.HasField("memory")
-                else BatchItem(None, error_from_status(item.error))
+                BatchItem(
+                    memory_from_proto(item.memory) if item.HasField("memory") else None,
+                    None if item.HasField("memory") else error_from_status(item.error),
+                    duplicate_from_proto(item.duplicate) if item.HasField("duplicate") else None,
+                )
                 for item in message.results
             ]
         ),

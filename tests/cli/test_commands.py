@@ -48,6 +48,24 @@ def test_add_with_a_kind_creates_a_memory_as_given(run: Run) -> None:
     assert re.match(r"\d{4}-\d\d-\d\d fact +Ana has a bike\.", shown.out)
 
 
+def test_add_says_what_is_already_known(run: Run) -> None:
+    fact = ("add", "Ana has a cat.", "--kind", "FACT", "-u", "ana")
+    run(*fact)
+    assert re.match(r"already known \d{4}-\d\d-\d\d fact +Ana has a cat\.", run(*fact).out)
+    again = run(*fact, "--json").object
+    assert again["duplicate"] == {"memory_id": again["id"], "exact": True, "cosine": None, "stored": False}
+
+
+def test_a_transcript_that_goes_on_adds_what_is_new(run: Run, tmp_path: Path) -> None:
+    lines = SAMPLE.read_text(encoding="utf-8").splitlines()
+    part = tmp_path / "part.jsonl"
+    part.write_text("\n".join(lines[:11]) + "\n", encoding="utf-8")
+    assert run("add", "-t", str(part), "-u", "parts").status == 0
+    part.write_text("\n".join(lines[:13]) + "\n", encoding="utf-8")
+    done = run("add", "-t", str(part), "-u", "parts")
+    assert done.out == "2 memories of parts from 12 messages, 10 already known\n", done.err
+
+
 def test_add_transcript_replays_every_session(run: Run) -> None:
     done = run("add", "--transcript", str(SAMPLE))
     assert (done.status, done.out) == (0, "275 memories of nora from 275 messages\n"), done.err

@@ -30,7 +30,8 @@ def test_get_shows_every_field_that_is_set(run: Run, tram: dict[str, Any]) -> No
 
 
 def test_get_json_is_the_memory(run: Run, tram: dict[str, Any]) -> None:
-    assert run("get", tram["id"], "--json").object == tram
+    # What `add` printed also says what the write did.
+    assert run("get", tram["id"], "--json").object.items() <= tram.items()
 
 
 def test_get_as_of_a_revision(run: Run, tram: dict[str, Any]) -> None:

@@ -23,12 +23,25 @@ from tests.conformance.graph_model import (
     lives,
     names,
     run,
+    scopes,
     select,
     selections,
     snapshot,
     wanted_names,
 )
 from tests.conformance.graph_read_suite import GraphReadSuite
+
+asked_words = st.lists(st.sampled_from(("anna", "ann", "rome", "acme", "annie", "smith", "peking")), max_size=5)
+
+
+async def check_at_hand(graph: EntityGraph, namespace: str, words: list[str], scope: Scope) -> None:
+    """What is at hand, before the store was asked about the scope and after, is what the store would say."""
+    for _ in range(2):
+        at_hand = graph.names_at_hand(namespace, words, scope)
+        known = await graph.known_names(namespace, words, scope)
+        if at_hand is not None:
+            sentence = f" {' '.join(words)} "
+            assert list(at_hand) == sorted({name for name in known if f" {name} " in sentence})
 
 
 class GraphSuite(GraphReadSuite):
@@ -55,6 +68,7 @@ class GraphSuite(GraphReadSuite):
             for scope in (selection.scope, selection.scope.owner, Scope()):
                 assert await graph.count("ns", scope) == model.count(scope)
                 assert list(await graph.known_names("ns", ["a", "ro"], scope)) == model.names(["a", "ro"], scope)
+                await check_at_hand(graph, "ns", wanted, scope)
             held = sorted((v.facts.memory_id, r) for r, v in model.versions.items() if not v.source_removed)
             assert list(await graph.find("ns", ["n", "m", "m-1", "m1", "m"])) == held
 
@@ -87,6 +101,26 @@ class GraphSuite(GraphReadSuite):
             for name in order:
                 await graph.apply("two", [a for a in actions if memory(a) == name], applied=1)
             assert await snapshot(graph, "one") == await snapshot(graph, "two")
+
+        run(open_graph, check)
+
+    @laws
+    @given(actions=lives(steps=14), asked=st.lists(st.tuples(asked_words, scopes), min_size=1, max_size=4))
+    def test_names_at_hand_follow_every_change(
+        self, open_graph: OpenGraph, actions: list[GraphAction], asked: list[tuple[list[str], Scope]]
+    ) -> None:
+        async def check(graph: EntityGraph) -> None:
+            for applied, action in enumerate(actions, 1):
+                await graph.apply("ns", [action], applied=applied)
+                for words, scope in asked:
+                    await check_at_hand(graph, "ns", words, scope)
+            for change in (graph.settle("ns"), graph.drop("ns"), graph.apply("ns", actions, applied=9)):
+                await change
+                for words, scope in asked:
+                    await check_at_hand(graph, "ns", words, scope)
+            await graph.adopt("another")
+            for words, scope in asked:
+                await check_at_hand(graph, "ns", words, scope)
 
         run(open_graph, check)
 

@@ -29,7 +29,7 @@ from memoir_server.domain.mutation import Committed, Decide, Decision, Idempoten
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetTarget, StoreEffect, StoreReceipt
 from memoir_server.domain.selection import Selection
 from memoir_server.domain.store import StoreKind
-from memoir_server.ports.ledger import HistoryQuery, Ledger
+from memoir_server.ports.ledger import HistoryQuery, Ledger, TargetCount
 
 NS = "lab"
 NOW = 1_700_000_000_000_000
@@ -193,7 +193,11 @@ async def planned(ledger: Ledger, target: ResetTarget, reset_id: str = "reset-1"
 
 
 async def execute(ledger: Ledger, reset_id: str = "reset-1", *, allow_drift: bool = False, now: int = NOW) -> Reset:
-    return await ledger.execute_reset(NS, reset_id, allow_drift=allow_drift, now=now, origin=ORIGIN)
+    return await ledger.execute_reset(NS, reset_id, allow_drift=allow_drift, now=now, origin=ORIGIN, recount=effects_of)
+
+
+def effects_of(target: ResetTarget, count: TargetCount) -> tuple[StoreEffect, ...]:
+    return (StoreEffect(StoreKind.LEDGER, count.events), StoreEffect(StoreKind.INDEX, count.versions))
 
 
 async def erase_all(ledger: Ledger, reset_id: str = "reset-1", limit: int = 2) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import sqlite3
@@ -19,12 +20,15 @@ from memoir_server.adapters.ledger.sqlite.schema import MIGRATIONS
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.memory import MemoryKind, Provenance, Scope
 from memoir_server.domain.reset import ResetState, ResetTarget
+from memoir_server.domain.store import PROJECTIONS, StoreKind
 from memoir_server.ports.ledger import HistoryQuery, Ledger
 from tests.conformance.ledger_doctor_suite import DoctorSuite
+from tests.conformance.ledger_duplicates_suite import AccessSuite, TwinSuite, twin, twins
 from tests.conformance.ledger_filter_suite import FilterSuite
 from tests.conformance.ledger_model import (
     ALICE,
     BOB,
+    NOW,
     NS,
     ORIGIN,
     RECEIPT,
@@ -113,6 +117,14 @@ class TestSqliteReading(ReadingSuite):
 
 
 class TestSqliteDoctor(DoctorSuite):
+    pass
+
+
+class TestSqliteTwins(TwinSuite):
+    pass
+
+
+class TestSqliteAccesses(AccessSuite):
     pass
 
 
@@ -224,6 +236,27 @@ class TestFile:
         with pytest.raises(StoreUnavailable, match="newer server"):
             await SqliteLedger(tmp_path / "data-0").open()
 
+    async def test_a_file_of_the_first_version_is_brought_forward(
+        self, open_ledger: OpenLedger, tmp_path: Path
+    ) -> None:
+        ledger = await open_ledger()
+        await create(ledger, fact("a"), fact("b", "likes coffee"))
+        await update(ledger, "a", text="likes cocoa")
+        await ledger.close()
+        with apsw.Connection(str(tmp_path / "data-0" / "ledger.db")) as connection:
+            connection.execute(
+                "DROP INDEX versions_by_said; ALTER TABLE versions DROP COLUMN said; DROP TABLE accesses; "
+                "DROP INDEX idempotency_mentioning; ALTER TABLE idempotency DROP COLUMN mentions"
+            )
+            connection.pragma("user_version", 1)
+        old = SqliteLedger(tmp_path / "data-0")
+        await old.open()
+        assert await twins(old, twin(fact("x", "likes coffee")), twin(fact("x", "likes cocoa"))) == ["b", "a"]
+        assert await twins(old, twin(fact("x"))) == [], "what was replaced says nothing any more"
+        assert await old.verify_chain(NS)
+        await create(old, fact("c"))
+        await old.close()
+
     async def test_foreign_and_damaged_files_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "noise").mkdir()
         (tmp_path / "noise" / "ledger.db").write_bytes(b"not a database" * 1000)
@@ -238,6 +271,33 @@ class TestFile:
         (tmp_path / "file").write_text("a file")
         with pytest.raises(StoreUnavailable, match="cannot be used"):
             await SqliteLedger(tmp_path / "file").open()
+
+    async def test_a_refused_ledger_keeps_its_log_and_an_orderly_end_needs_none(
+        self, open_ledger: OpenLedger, tmp_path: Path
+    ) -> None:
+        """Closing a damaged file would move its log into it and delete the log."""
+        ledger = await open_ledger()
+        await create(ledger, fact("a"))
+        killed = tmp_path / "killed"
+        shutil.copytree(tmp_path / "data-0", killed)
+        await ledger.close()
+        log = killed / "ledger.db-wal"
+        assert not (tmp_path / "data-0" / log.name).exists()
+        written = log.read_bytes()
+        assert b"likes tea" in written
+        shutil.copytree(killed, tmp_path / "whole")
+        log.write_bytes(written[:32] + b"\xa5" * (len(written) - 32))
+        (killed / "ledger.db").write_bytes(b"not a database" * 1000)
+        damaged = log.read_bytes()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="not an SQLite database"):
+                await SqliteLedger(killed).open()
+            gc.collect()
+            assert log.read_bytes() == damaged
+        whole = SqliteLedger(tmp_path / "whole")
+        await whole.open()
+        assert await get(whole, "a") is not None
+        await whole.close()
 
     async def test_a_full_disk_fails_the_writes_and_nothing_else(self, open_ledger: OpenLedger) -> None:
         ledger = await open_ledger()
@@ -282,3 +342,16 @@ class TestFile:
             assert len(await ledger.history(NS, HistoryQuery(), limit=5)) == 1
             await ledger.close()
         assert chains[0] == chains[1]
+
+
+async def test_work_that_memory_has_no_room_for_is_read_from_the_file(open_ledger: OpenLedger) -> None:
+    ledger = await open_ledger()
+    long = "word " * 400_000
+    for number in range(6):
+        await create(ledger, fact(f"m{number}", long + str(number)))
+    work = (await ledger.pending(StoreKind.INDEX, limit=10, now=NOW))[NS]
+    assert [item.change.after and item.change.after.text for item in work] == [long + str(n) for n in range(6)]
+    for store in PROJECTIONS:
+        await ledger.complete(store, NS, [item.change.revision for item in work])
+    await create(ledger, fact("later"))
+    assert [w.change.memory_id for w in (await ledger.pending(StoreKind.GRAPH, limit=10, now=NOW))[NS]] == ["later"]

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults.extent import ALL, SEED
-from tests.faults.report import Report
+from tests.faults.report import PAGE, Report
+from tests.faults.steps import prepared
 
 
 @pytest.fixture(scope="session")
-def report() -> Iterator[Report]:
-    """Collects what the tests found; a full run writes it down."""
-    found = Report()
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a stopped server as every case finds it: with the data of `prepare`. To be copied."""
+    return asyncio.run(prepared(tmp_path_factory.mktemp("origin")))
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
+    """Collects what the tests found. A run of all tests writes it down, outcome by outcome, and in the end, when nothing
+    failed, as a page."""
+    journal = tmp_path_factory.getbasetemp() / "faults.jsonl" if ALL else None
+    if journal is not None:
+        request.config.get_terminal_writer().line(f"outcomes go to {journal}")
+    found = Report(journal)
     yield found
-    if ALL:
-        found.write("make faults", SEED)
+    if ALL and found.complete and not request.session.testsfailed:
+        PAGE.write_text(found.page("make faults", SEED), encoding="utf-8")

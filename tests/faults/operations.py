@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from memoir import AsyncMemoir
+from memoir import AsyncMemoir, Reset
 
-CALL_SECONDS = 10.0
-RESET_SECONDS = 20.0
+CALL_SECONDS = 30.0
+RESET_SECONDS = 60.0
+"""Generous: a slow machine must not look like a lost answer."""
 
 WORDS = ("falcon", "kettle", "glacier", "cello", "harbour", "walnut", "saffron", "lantern", "meadow")
 """Each is in one text of one version only, so that a search for it finds that version or nothing."""
@@ -113,7 +114,7 @@ async def _remove_ann(client: AsyncMemoir, *, erase: bool) -> None:
     plan = await client.plan_reset(
         user_id="ann", include_history=erase, request_id="operation-plan", timeout=CALL_SECONDS
     )
-    reset = await client.execute_reset(plan, request_id="operation", timeout=CALL_SECONDS)
+    reset: Reset = await client.execute_reset(plan, request_id="operation", timeout=CALL_SECONDS)
     if not reset.done:
         async for state in client.watch_reset(reset, timeout=RESET_SECONDS):
             reset = state

@@ -9,7 +9,7 @@ Two variables of the environment steer it:
 A step is `store.method#n`: the n-th such call since the file was made. Methods that serve both projections say which,
 `ledger.pending(INDEX)#1`, so that a step is the same one in every run, however the tasks of the two interleave.
 
-Not steps: probes of the stores' health, expiry and waiting for news. They come with the clock, not with a mutation.
+Not steps: probes of the stores' health, expiry, keeping accesses and waiting for news. They come with the clock, not with a mutation.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.graph import EntityGraph
 from memoir_server.ports.index import MemoryIndex
 from memoir_server.ports.ledger import Ledger
+from memoir_server.service.accesses import Accesses
 from memoir_server.service.expiry import Sweeper
 
 STEPS_VARIABLE = "MEMOIR_TESTING_STEPS"
@@ -131,7 +132,7 @@ def install(recorder: Recorder) -> None:
     """Makes every server composed in this process a recorded one."""
     for adapter, (name, port) in _PORTS.items():
         setattr(composition, adapter, functools.partial(_build, getattr(composition, adapter), port, name, recorder))
-    for owner, method in ((Stores, "probe"), (Sweeper, "sweep")):
+    for owner, method in ((Stores, "probe"), (Sweeper, "sweep"), (Accesses, "flush")):
         setattr(owner, method, by_the_clock(getattr(owner, method)))
 
 

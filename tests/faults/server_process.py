@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import signal
 import socket
@@ -10,18 +11,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+START_SECONDS = 90.0
+STOP_SECONDS = 60.0
+PORTS = (10_000, 32_000)
+LIFE_SECONDS = 900
 COMMAND_MODULE = "memoir_server.cli.main"
+
+_BOUNDED = f"""
+import runpy, signal, sys
+signal.alarm({LIFE_SECONDS})
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+"""Runs a module as `python -m` does, and ends after a time at the latest: also when nobody is left to end it."""
 
 
 def free_address() -> str:
-    """A loopback address nobody listens on now. Kept over restarts, so that clients reconnect by themselves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """A loopback address nobody listens on now. Kept over restarts, so that clients reconnect by themselves.
+
+    From below the ports that the system hands out: while the server is down, it would give such a one to others.
+    """
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
 
 
 class ServerProcess:
@@ -96,7 +112,7 @@ class ServerProcess:
         self, module: str, environment: Mapping[str, str], prepare_child: Callable[[], None] | None = None
     ) -> subprocess.Popen[bytes]:
         self._port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", module, "serve", "--data", str(self.data)]
+        command = [sys.executable, "-c", _BOUNDED, module, "serve", "--data", str(self.data)]
         command += ["--listen", self.address, "--port-file", str(self._port_file)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

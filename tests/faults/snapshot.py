@@ -22,7 +22,7 @@ from tests.faults.operations import WORDS
 
 FIXED_IDS = frozenset({"ann-1", "ann-2", "ann-3", "bob-1", "new-1"})
 FAR_FUTURE = 2**52
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from memoir import AsyncMemoir
+from memoir import AsyncMemoir, MemoirError
 from tests.faults.operations import Operation, prepare
 from tests.faults.recorded_server import KILL_VARIABLE, STEPS_VARIABLE
+from tests.faults.report import ANSWERED, LOST, NOT_REACHED
 from tests.faults.server_process import ServerProcess, free_address
 from tests.faults.snapshot import Shown, Stored, difference, look, open_stores, settled
 
 NAMESPACE = "steps"
 MODULE = "tests.faults.recorded_server"
-QUIET_SECONDS = 0.25
-"""No step for so long: the mutation is over, and what follows it too."""
-DEATH_SECONDS = 3.0
-"""How long the process may live on after the answer: what follows it is quick."""
+QUIET_SECONDS = 0.4
+"""No step for so long, once nothing is left to apply: the mutation is over, and what follows it too. Shorter than the pause
+in which an idle projector looks for work."""
+DEATH_SECONDS = 10.0
+"""How long the process may live on after the answer: what follows it is quick, but for a busy machine."""
+REACH_SECONDS = 60.0
 MOMENTS = ("before", "after")
 
 
@@ -40,14 +43,6 @@ class Kill:
     operation: Operation
     step: str
     moment: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the client saw of a kill: "lost" (no answer), "answered" (killed after the answer) or "not reached"."""
-
-    kill: Kill
-    answer: str
 
 
 async def prepared(directory: Path) -> Path:
@@ -73,6 +68,7 @@ async def record(operation: Operation, origin: Path, directory: Path) -> Referen
             await _quiet(client)
             steps.touch()
             await operation.run(client)
+            await settled(client)
             recorded = await _recorded(steps)
             first = await look(client)
         await asyncio.to_thread(server.stop)
@@ -86,10 +82,10 @@ async def record(operation: Operation, origin: Path, directory: Path) -> Referen
     return Reference(recorded, shown, await open_stores(server.data, NAMESPACE))
 
 
-async def interrupt(kill: Kill, reference: Reference, origin: Path, directory: Path) -> Outcome:
+async def interrupt(kill: Kill, reference: Reference, origin: Path, directory: Path) -> str:
     """Kills the server at the step, starts it again, repeats the operation, and compares everything with the reference.
 
-    Raises AssertionError where they differ.
+    Returns LOST, ANSWERED or NOT_REACHED. Raises AssertionError where they differ.
     """
     server = _copied(origin, directory)
     seen: list[int] = []
@@ -129,8 +125,8 @@ async def interrupt(kill: Kill, reference: Reference, origin: Path, directory: P
     found = difference(reference.stored, await open_stores(server.data, NAMESPACE))
     assert not found, found
     if not died:
-        return Outcome(kill, "not reached")
-    return Outcome(kill, "answered" if answered else "lost")
+        return NOT_REACHED
+    return ANSWERED if answered else LOST
 
 
 def _copied(origin: Path, directory: Path) -> ServerProcess:
@@ -160,21 +156,23 @@ async def _until_death(operation: Operation, client: AsyncMemoir, server: Server
         await asyncio.sleep(0.005)
         if running.done() and deadline == float("inf"):
             deadline = time.monotonic() + DEATH_SECONDS
-    answered = running.done() and not running.cancelled() and running.exception() is None
-    # Nobody is there to answer; the client would go on trying.
-    running.cancel()
-    with suppress(asyncio.CancelledError, Exception):
+    if not running.done():
+        # Nobody is there to answer; the client would go on trying.
+        running.cancel()
+    try:
         await running
-    return answered
+    except (MemoirError, asyncio.CancelledError):
+        return False
+    return True
 
 
 async def _watch(address: str, seen: list[int]) -> None:
     async with AsyncMemoir(address, namespace=NAMESPACE) as client:
-        async for event in client.watch(start_revision=1):
+        async for event in client.watch(start_revision=1, reconnect_timeout=None):
             seen.append(event.revision)  # noqa: PERF401 - others read the list while it grows
 
 
 async def _reached(revision: int, seen: list[int]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(REACH_SECONDS):
         while not seen or seen[-1] < revision:
             await asyncio.sleep(0.01)

@@ -17,7 +17,8 @@ from memoir import AsyncMemoir, DeadlineExceeded, Unavailable
 State = dict[str, str]
 """Text by memory id, of every memory that exists."""
 
-CALL_SECONDS = 5.0
+CALL_SECONDS = 30.0
+"""Deadline of every call: a slow machine must not look like a lost answer."""
 
 
 @dataclass(frozen=True, slots=True)

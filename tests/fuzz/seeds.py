@@ -1,21 +1,29 @@
-"""How long a run is and what it starts from. Both come from the environment."""
+"""How long a run is and what it starts from. Both come from the environment; without it, a run is that of CI."""
 
 from __future__ import annotations
 
+import functools
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
 SEED_VARIABLE = "MEMOIR_FUZZ_SEED"
 EXAMPLES_VARIABLE = "MEMOIR_FUZZ_EXAMPLES"
+LONG = bool(os.environ.get("MEMOIR_FUZZ"))
+"""A run that takes minutes and starts from chance: `make fuzz`."""
 DEFAULT_SEED = 20261121
 """Fixed, so that CI judges the change and not the day."""
 
 
+@functools.cache
 def seed() -> int:
-    """MEMOIR_FUZZ_SEED, or the seed of CI."""
-    return int(os.environ.get(SEED_VARIABLE, DEFAULT_SEED))
+    """MEMOIR_FUZZ_SEED; else, for a long run, one by chance; else that of CI."""
+    given = os.environ.get(SEED_VARIABLE)
+    if given is not None:
+        return int(given)
+    return secrets.randbelow(10**9) if LONG else DEFAULT_SEED
 
 
 def examples(default: int) -> int:

@@ -60,6 +60,7 @@ async def test_the_callers_trace_is_kept_with_the_event(client: Client) -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     request = memory_pb2.CreateMemoryRequest(memory=memory_pb2.Memory(text="x", scope=ANA))
     await client.memory.CreateMemory(request, timeout=TIMEOUT, metadata=[("traceparent", traceparent)])
+    request.memory.text = "y"
     await client.memory.CreateMemory(request, timeout=TIMEOUT, metadata=[("traceparent", "nonsense")])
     page = await client.history.ListHistory(history_pb2.ListHistoryRequest(), timeout=TIMEOUT)
     assert [e.traceparent for e in page.events] == [traceparent, ""]

@@ -151,6 +151,18 @@ async def test_adding_a_conversation_keeps_each_message_verbatim(client: Client)
     assert not added.HasField("usage")
 
 
+async def test_a_message_with_an_id_is_the_same_whatever_time_it_is_given(client: Client) -> None:
+    message = memory_pb2.Message(role=memory_pb2.ROLE_USER, content="yes", message_id="m1")
+    request = memory_pb2.AddMemoriesRequest(scope=ANA, mode=memory_pb2.ADD_MODE_VERBATIM, messages=[message])
+    first = await client.memory.AddMemories(request, timeout=TIMEOUT)
+    for seconds in (1, 4_000_000_000):
+        request.messages[0].create_time.seconds = seconds
+        again = await client.memory.AddMemories(request, timeout=TIMEOUT)
+        assert [c.action for c in again.changes] == [memory_pb2.MemoryChange.ACTION_UNCHANGED]
+        assert again.changes[0].memory == first.changes[0].memory
+        assert again.revision == 1
+
+
 async def test_validate_only_stores_nothing(client: Client) -> None:
     request = memory_pb2.AddMemoriesRequest(
         scope=ANA, messages=[memory_pb2.Message(role=memory_pb2.ROLE_USER, content="I moved")], validate_only=True
@@ -317,6 +329,22 @@ async def test_update_that_changes_nothing_returns_the_memory(client: Client) ->
     )
     assert same.memory == created.memory
     assert same.revision == 1
+
+
+async def test_a_repeated_update_that_changed_nothing_answers_as_the_first_did(client: Client) -> None:
+    created = (await client.create("Ana likes tea", "m-1")).memory
+    request = memory_pb2.UpdateMemoryRequest(
+        memory_id="m-1", memory=memory_pb2.Memory(text="Ana likes tea"), request_id="r-1"
+    )
+    first = await client.memory.UpdateMemory(request, timeout=TIMEOUT)
+    assert (first.memory, first.revision) == (created, 1)
+    newer = memory_pb2.UpdateMemoryRequest(memory_id="m-1", memory=memory_pb2.Memory(text="Ana likes milk"))
+    await client.memory.UpdateMemory(newer, timeout=TIMEOUT)
+    assert await client.memory.UpdateMemory(request, timeout=TIMEOUT) == first
+    await client.memory.DeleteMemory(memory_pb2.DeleteMemoryRequest(memory_id="m-1"), timeout=TIMEOUT)
+    repeated = await client.memory.UpdateMemory(request, timeout=TIMEOUT)
+    assert repeated.memory == memory_pb2.Memory(namespace="default", memory_id="m-1")
+    assert repeated.revision == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from memoir.v1 import common_pb2, history_pb2, memory_pb2, reset_pb2
+from memoir.v1 import common_pb2, graph_pb2, history_pb2, memory_pb2, reset_pb2
 from tests.integration.harness import ANA, TIMEOUT, Client, refusal_of, refused
 
 Target = reset_pb2.ResetTarget
@@ -89,6 +89,22 @@ async def test_an_erasure_leaves_stubs_and_nothing_else(client: Client) -> None:
             False,
             False,
         )
+
+
+async def test_an_erasure_passes_over_another_users_memory_of_the_same_id(client: Client) -> None:
+    entities = [graph_pb2.EntityMention(name="tea")]
+    await client.create("Ana likes tea", "m-1", entities=entities)
+    await client.memory.DeleteMemory(memory_pb2.DeleteMemoryRequest(memory_id="m-1"), timeout=TIMEOUT)
+    bob = common_pb2.Scope(user_id="bob")
+    bobs = (await client.create("Bob likes tea", "m-1", scope=bob, entities=entities)).memory
+    planned = await plan(client, Target(scope=ANA, include_history=True))
+    await execute(client, planned)
+    done = await finished(client, planned.reset.reset_id)
+    assert done.state == Reset.STATE_SUCCEEDED
+    assert done.receipt.events_erased == 2
+    assert await client.get("m-1") == bobs
+    found = await client.find("tea", scope=bob, view=memory_pb2.MEMORY_VIEW_FULL)
+    assert [hit.memory for hit in found.hits] == [bobs]
 
 
 async def test_a_repeated_plan_is_the_same_plan(client: Client) -> None:

@@ -82,10 +82,13 @@ class FakeServer:
         self.calls.append(Call(name, request, metadata, context.time_remaining()))
         return self.answers[name.rsplit("/", 1)[1]]
 
-    async def start(self, address: str = "127.0.0.1:0") -> None:
+    async def start(self, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None) -> None:
         self.server = grpc.aio.server()
         self.server.add_generic_rpc_handlers((_Handlers(self),))
-        port = self.server.add_insecure_port(address)
+        if credentials is None:
+            port = self.server.add_insecure_port(address)
+        else:
+            port = self.server.add_secure_port(address, credentials)
         self.target = f"127.0.0.1:{port}"
         await self.server.start()
 
@@ -132,10 +135,10 @@ def bytes_of(message: Any) -> bytes:
 
 
 @asynccontextmanager
-async def fake_server() -> AsyncIterator[FakeServer]:
-    """Run a fake server for the time of a test."""
+async def fake_server(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[FakeServer]:
+    """Run a fake server for the time of a test, over TLS with `credentials`."""
     fake = FakeServer()
-    await fake.start()
+    await fake.start(credentials=credentials)
     try:
         yield fake
     finally:

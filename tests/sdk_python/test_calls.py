@@ -11,6 +11,7 @@ from google.rpc import code_pb2  # type: ignore[import-untyped]
 import memoir
 from memoir import AsyncMemoir, errors
 from memoir._contract import CONTRACT_SHA256
+from memoir.memory import memory_from_proto
 from memoir.v1 import error_reason_pb2, memory_pb2
 from tests.sdk_python.fake_server import UNAVAILABLE, FakeServer, rich_status
 
@@ -193,3 +194,28 @@ async def test_in_namespace_shares_the_connection(fake: FakeServer, client: Asyn
     await other.close()
     await client.get("m1")
     assert [call.request.namespace for call in fake.calls] == ["other", "tests"]
+
+
+async def test_a_write_returns_its_memory_and_what_it_did(fake: FakeServer, client: AsyncMemoir) -> None:
+    superseded = memory_pb2.Memory(memory_id="m0", superseded_by="m1")
+    created = memory_pb2.CreateMemoryResponse(
+        memory=FOUND.memory,
+        revision=3,
+        durability="DURABILITY_ACCEPTED",
+        changes=[memory_pb2.MemoryChange(action="ACTION_SUPERSEDED", memory=superseded)],
+    )
+    updated = memory_pb2.UpdateMemoryResponse(memory=FOUND.memory, revision=4, durability="DURABILITY_INDEXED")
+    fake.script("CreateMemory", created)
+    fake.script("UpdateMemory", updated)
+    fake.script("GetMemory", FOUND)
+    made = await client.create("Ana lives in Lisbon.", user_id="ana", supersedes=["m0"])
+    assert (made.id, made.write_revision, made.durability, made.response) == ("m1", 3, "ACCEPTED", created)
+    [change] = made.changes
+    assert (change.action, change.memory.id, change.memory.superseded_by) == ("SUPERSEDED", "m0", "m1")
+    changed = await client.update("m1", text="Ana lives in Lisbon.")
+    assert (changed.write_revision, changed.durability, changed.changes) == (4, "INDEXED", ())
+    read = await client.get("m1")
+    assert made == read
+    assert read == made
+    assert made != "m1"
+    assert made != memory_from_proto(memory_pb2.Memory(memory_id="m2"))

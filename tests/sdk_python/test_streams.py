@@ -253,7 +253,7 @@ async def test_reset(fake: FakeServer, client: AsyncMemoir) -> None:
     effect = reset_pb2.StoreEffect(store=common_pb2.STORE_KIND_INDEX, planned=3)
     planned = reset(1, effects=[effect], sample_memory_ids=["m1"], warnings=["careful"])
     fake.answers["PlanReset"] = lambda _: reset_pb2.PlanResetResponse(reset=planned, confirm_token="secret")
-    fake.answers["ExecuteReset"] = lambda _: reset_pb2.ExecuteResetResponse(reset=reset(2))
+    fake.answers["ExecuteReset"] = lambda _: reset_pb2.ExecuteResetResponse(reset=reset(2), revision=9)
     receipt = reset_pb2.ResetReceipt(memories=3, digest="ab")
     fake.answers["WatchReset"] = in_turn(
         streaming(reset_pb2.WatchResetResponse(sequence=1, reset=reset(2, 1)), Abort(UNAVAILABLE)),
@@ -263,7 +263,8 @@ async def test_reset(fake: FakeServer, client: AsyncMemoir) -> None:
     assert (plan.counts, plan.sample, plan.warnings) == ({"INDEX": 3}, ("m1",), ("careful",))
     assert "secret" not in repr(plan)
     running = await client.execute_reset(plan)
-    assert (running.state, running.done) == ("RUNNING", False)
+    assert (running.state, running.done, running.revision) == ("RUNNING", False, 9)
+    assert running.response.reset == running.message
     assert fake.calls_of("ExecuteReset")[0].request.confirm_token == "secret"
     states = [state async for state in client.watch_reset(running)]
     assert [(state.state, state.sequence) for state in states] == [("RUNNING", 1), ("SUCCEEDED", 2)]

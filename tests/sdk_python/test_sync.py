@@ -5,6 +5,8 @@ import inspect
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -76,6 +78,32 @@ def test_pages_and_streams(served: FakeServer, client: Memoir) -> None:
         assert isinstance(first, Bookmark)
         assert first.revision == 1
     assert list(items) == []
+
+
+def test_a_stream_closed_from_another_thread_ends_for_the_one_that_reads_it(served: FakeServer, client: Memoir) -> None:
+    cancelled = threading.Event()
+
+    async def silent(_: Any) -> Any:
+        yield bookmark(1)
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    served.answers["WatchHistory"] = silent
+    items = client.watch(bookmarks=True)
+    assert isinstance(next(items), Bookmark)
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(list, items)
+        # Closed while it is being read, not before.
+        while items._reading is None:
+            time.sleep(0.001)
+        items.close()
+        assert rest.result(10) == []
+    assert cancelled.wait(10), "the server sees the cancel"
+    assert list(items) == []
+    items.close()
 
 
 def test_errors_and_deadlines(served: FakeServer, client: Memoir) -> None:

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from memoir import (
     AsyncMemoir,
+    Duplicate,
     EntityMention,
     InvalidArgument,
     MemoryKind,
@@ -178,6 +179,43 @@ async def test_bad_turns_are_named(client: AsyncMemoir, turn: Any, place: str) -
     with pytest.raises(InvalidArgument) as caught:
         await client.add([turn], user_id="ana")
     assert caught.value.field_violations[0].field == place
+
+
+async def test_create_tells_what_was_known_already(fake: FakeServer, client: AsyncMemoir) -> None:
+    change = memory_pb2.MemoryChange(
+        action=memory_pb2.MemoryChange.ACTION_UNCHANGED,
+        memory=memory_pb2.Memory(memory_id="m1"),
+        duplicate=memory_pb2.Duplicate(memory_id="m1", cosine=0.97),
+    )
+    fake.answers["CreateMemory"] = lambda _: memory_pb2.CreateMemoryResponse(memory=change.memory, changes=[change])
+    created = await client.create("Ana likes tea", user_id="ana")
+    assert (created.id, created.changes[0].action) == ("m1", "UNCHANGED")
+    assert created.duplicate == created.changes[0].duplicate == Duplicate("m1", False, 0.97, False)
+    fake.answers["BatchCreateMemories"] = lambda _: memory_pb2.BatchCreateMemoriesResponse(
+        results=[
+            memory_pb2.BatchCreateMemoriesResponse.Result(
+                memory=memory_pb2.Memory(memory_id="m2"),
+                duplicate=memory_pb2.Duplicate(memory_id="m1", exact=True, stored=True),
+            )
+        ],
+        duplicate_guard_skipped=True,
+    )
+    many = await client.create_many([{"text": "Ana likes tea", "user_id": "ana", "memory_id": "m2"}])
+    assert many.results[0].duplicate == Duplicate("m1", True, None, True)
+    assert (many.memories[0].id, many.duplicate_guard_skipped) == ("m2", True)
+
+
+async def test_accesses_are_shown_where_they_are_asked_for(fake: FakeServer, client: AsyncMemoir) -> None:
+    plain = memory_pb2.Memory(memory_id="m1")
+    counted = memory_pb2.Memory(memory_id="m1", access_count=0)
+    used = memory_pb2.Memory(memory_id="m1", access_count=2, last_access_time=Timestamp(seconds=7))
+    answers = iter([plain, counted, used])
+    fake.answers["GetMemory"] = lambda _: memory_pb2.GetMemoryResponse(memory=next(answers))
+    found = [await client.get("m1", include_access=asked) for asked in (False, True, True)]
+    assert [call.request.include_access for call in fake.calls] == [False, True, True]
+    assert [memory.access_count for memory in found] == [None, 0, 2]
+    assert [memory.last_access_time for memory in found] == [None, None, datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC)]
+    assert found[0] == found[2], "how often it was read is no part of what a memory is"
 
 
 async def test_update_changes_only_what_is_given(fake: FakeServer, client: AsyncMemoir) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -92,6 +93,11 @@ class Faults:
         """Runs `hook` with the arguments before each call of the method."""
         self._hooks[method] = hook
 
+    @property
+    def well(self) -> bool:
+        """Nothing goes wrong, and nobody waits for a call."""
+        return not (self._down or self._hooks)
+
     async def before(self, method: str, arguments: tuple[object, ...]) -> None:
         if self._down and method not in _LIFE:
             raise self._outage()
@@ -106,11 +112,22 @@ def embedder_faults(embedder: Embedder) -> Faults:
 
 
 def faulty(port: type[P], inner: P, faults: Faults) -> P:
-    """The adapter behind a port, with the faults in front of each asynchronous method."""
+    """The adapter behind a port, with the faults in front of each asynchronous method. While something is wrong nothing
+    is at hand: the caller has to ask the asynchronous method."""
 
     def delegated(name: str) -> object:
         if isinstance(getattr(port, name), property):
             return property(lambda _: getattr(inner, name))
+        if not inspect.iscoroutinefunction(getattr(port, name)):
+
+            def at_hand(self: object, *arguments: Any, **named: Any) -> Any:
+                return (
+                    getattr(inner, name)(*arguments, **named)
+                    if faults.well
+                    else getattr(port, name)(self, *arguments, **named)
+                )
+
+            return at_hand
 
         async def method(_: object, *arguments: Any, **named: Any) -> Any:
             await faults.before(name, arguments)

@@ -19,6 +19,7 @@ from memoir_server.adapters.ledger.sqlite import SqliteLedger
 from memoir_server.app.testing import BEGIN, CountingEntropy, CountingIds
 from memoir_server.domain.change import Change
 from memoir_server.domain.conversation import MemoryPatch, NewMemory
+from memoir_server.domain.duplicate import Thresholds
 from memoir_server.domain.embedding import EmbeddingModel, EmbedKind, Vectors
 from memoir_server.domain.memory import EntityMention, Memory, RelationStatement, Scope
 from memoir_server.domain.mutation import IdempotencyKey
@@ -32,7 +33,9 @@ from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.graph import EntityGraph
 from memoir_server.ports.index import MemoryIndex
 from memoir_server.ports.ledger import HistoryQuery, Ledger
+from memoir_server.service.accesses import Accesses
 from memoir_server.service.call import Call
+from memoir_server.service.duplicates import CosineGuard
 from memoir_server.service.expiry import Sweeper
 from memoir_server.service.freshness import Freshness
 from memoir_server.service.graph_reading import GraphReading
@@ -103,6 +106,7 @@ class Memoir:
     history: History
     resets: Resets
     sweeper: Sweeper
+    accesses: Accesses
 
     @property
     def ledger_faults(self) -> Faults:
@@ -201,9 +205,14 @@ class World:
 
     @asynccontextmanager
     async def running(
-        self, *, model: Embedder | None = None, prepare: Callable[[dict[StoreKind, Faults]], None] | None = None
+        self,
+        *,
+        model: Embedder | None = None,
+        prepare: Callable[[dict[StoreKind, Faults]], None] | None = None,
+        cosine: float = 0.0,
     ) -> AsyncIterator[Memoir]:
-        """Opens the stores, starts the service, and stops both at the end. `prepare` sets faults for the start."""
+        """Opens the stores, starts the service, and stops both at the end. `prepare` sets faults for the start;
+        `cosine` is the threshold of the cosine guard."""
         counted = CountedEmbedder(model or HashEmbedder(256))
         faults = {kind: Faults(kind.name.lower()) for kind in (StoreKind.LEDGER, *PROJECTIONS)}
         faults[StoreKind.EMBEDDER] = embedder_faults(counted)
@@ -227,6 +236,10 @@ class World:
             clock=self.clock,
             ids=self.ids,
         )
+        guard = CosineGuard(
+            ledger=ledger, index=index, embedder=embedder, projector=projector, thresholds=Thresholds(default=cosine)
+        )
+        accesses = Accesses(ledger, self.clock)
         if prepare is not None:
             prepare(faults)
         async with AsyncExitStack() as closing:
@@ -238,6 +251,8 @@ class World:
             await projector.start()
             closing.push_async_callback(resets.stop)
             await resets.start()
+            closing.push_async_callback(accesses.stop)
+            await accesses.start()
             yield Memoir(
                 clock=self.clock,
                 ledger=ledger,
@@ -249,7 +264,7 @@ class World:
                 faults=faults,
                 projector=projector,
                 freshness=freshness,
-                remembering=Remembering(ledger, freshness, self.clock, self.ids),
+                remembering=Remembering(ledger, freshness, self.clock, self.ids, guard),
                 recalling=Recalling(
                     ledger=ledger,
                     index=index,
@@ -258,11 +273,13 @@ class World:
                     freshness=freshness,
                     clock=self.clock,
                     ids=self.ids,
+                    accesses=accesses,
                 ),
                 graph_reading=GraphReading(ledger=ledger, graph=graph, freshness=freshness, clock=self.clock),
                 history=History(ledger),
                 resets=resets,
                 sweeper=Sweeper(ledger, self.clock),
+                accesses=accesses,
             )
 
 

@@ -18,10 +18,10 @@ async def write(memoir: Memoir, call: Call, text: str = "Ana likes tea") -> Writ
     return await memoir.remembering.create(NS, NewMemory(text=text, scope=ANA, **knows("Ana", "Bo")), call)
 
 
-async def timed(memoir: Memoir, call: Call) -> tuple[Written, float]:
+async def timed(memoir: Memoir, call: Call, text: str = "Ana likes tea") -> tuple[Written, float]:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    return await write(memoir, call), loop.time() - began
+    return await write(memoir, call, text), loop.time() - began
 
 
 async def test_indexed_means_that_both_projections_have_it(memoir: Memoir) -> None:
@@ -48,7 +48,7 @@ async def test_an_outage_costs_durability_and_nothing_else(memoir: Memoir, store
     memoir.faults[store].down()
     assert (await write(memoir, calling(durability=Durability.ACCEPTED))).revision == 1
     await memoir.open_breaker(behind)
-    written, seconds = await timed(memoir, calling())
+    written, seconds = await timed(memoir, calling(), "Ana likes coffee")
     assert written.durability is Durability.ACCEPTED
     assert seconds < 0.2, "with an open breaker there is nothing to wait for"
     assert len(await memoir.listed()) == 2

@@ -7,12 +7,16 @@ import asyncio
 import pytest
 
 from memoir_server.domain.change import EventType
+from memoir_server.domain.consistency import FindingKind
 from memoir_server.domain.errors import ResetPlanStale, StoreUnavailable
 from memoir_server.domain.reset import Reset, ResetState, ResetTarget
 from memoir_server.domain.store import StoreKind
 from memoir_server.ports.cache import CacheUnavailable
+from memoir_server.ports.projection import Remove
 from memoir_server.service import resets as resets_module
 from tests.service.harness import ANA, NS, Memoir, World, calling, knows
+from tests.service.test_doctor import doctor_of, findings
+from tests.service.test_poison import given_up
 
 MEMORIES = 6
 
@@ -186,6 +190,40 @@ async def test_a_cache_that_cannot_purge_fails_the_erasure_until_it_can(memoir: 
     assert (failed.state, failed.error) == (ResetState.FAILED, "the cache is off")
     memoir.cache.purge = real  # type: ignore[method-assign]
     assert (await memoir.finished(await again(memoir, reset, token))).state is ResetState.SUCCEEDED
+
+
+@pytest.mark.parametrize("include_history", [False, True])
+@pytest.mark.parametrize("store", [StoreKind.INDEX, StoreKind.GRAPH])
+async def test_a_removal_that_a_store_refuses_for_good_needs_a_repair(
+    memoir: Memoir, store: StoreKind, include_history: bool
+) -> None:
+    """Given up, the work passes the fence; the probe finds what is left, so there is no receipt until it is gone."""
+    doctor = doctor_of(memoir)
+    await fill(memoir)
+    memoir.faults[store].refuse(
+        "apply", lambda _, actions: any(isinstance(a, Remove) and a.memory_id == "m1" for a in actions)
+    )
+    reset, token = await execute(memoir, include_history=include_history)
+    await given_up(memoir, store)
+    for _ in range(2):
+        failed = await memoir.finished(reset)
+        assert failed.state is ResetState.FAILED
+        assert f"the probe after the clean-up still found entries: {store.name.lower()} 1" in failed.error
+        reset = await again(memoir, reset, token)
+    assert (await memoir.finished(reset)).state is ResetState.FAILED
+    assert await memoir.listed() == []
+    assert await memoir.found("Ana knows tea") == [], "hidden all the same"
+    memoir.faults[store].up()
+    [left] = await findings(doctor)
+    assert (left.kind, left.store, left.memory_id) == (FindingKind.ORPHANED, store, "m1")
+    assert (await doctor.repair(NS, [left.finding_id], calling())).repaired == (left.finding_id,)
+    done = await memoir.finished(await again(memoir, reset, token))
+    assert (done.state, done.error) == (ResetState.SUCCEEDED, "")
+    assert done.receipt is not None
+    assert done.receipt.memories == MEMORIES
+    assert not any(receipt.remaining for receipt in done.receipt.stores)
+    await clean(memoir)
+    assert await memoir.ledger.degraded(store, NS) == 0
 
 
 @pytest.mark.parametrize("store", [StoreKind.INDEX, StoreKind.GRAPH])

@@ -173,6 +173,19 @@ async def test_the_receipt_counts_what_was_removed_not_what_was_planned(memoir: 
     assert done.receipt.memories == 4
 
 
+async def test_a_repeated_execution_tells_the_same_counts(memoir: Memoir) -> None:
+    await fill(memoir)
+    plan, token = await memoir.resets.plan(NS, ResetTarget(scope=ANA), calling())
+    await memoir.create("Ana knows Di", **knows("Ana", "Di"))
+    first, repeated = [
+        await memoir.resets.execute(NS, plan.reset_id, token, calling(request_id="e"), allow_drift=True)
+        for _ in range(2)
+    ]
+    assert first.effects != plan.effects
+    assert (repeated.effects, repeated.state) == (first.effects, first.state)
+    assert (await memoir.finished(first)).state is ResetState.SUCCEEDED
+
+
 async def test_another_users_writes_are_no_drift(memoir: Memoir) -> None:
     await fill(memoir)
     plan, token = await memoir.resets.plan(NS, ResetTarget(scope=ANA), calling())

@@ -132,7 +132,7 @@ async def test_silence_is_broken_by_bookmarks_that_move_over_what_the_filter_lef
     watcher = Watcher(memoir, HistoryQuery(scope=BO), interval=QUICK)
     await memoir.create("tea", ANA)
     await memoir.create("tea", BO)
-    await memoir.create("tea", ANA)
+    await memoir.create("coffee", ANA)
 
     async with asyncio.timeout(10):
         while Bookmark(3, True) not in watcher.bookmarks:

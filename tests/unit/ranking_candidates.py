@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from memoir_server.domain.entry import CandidateColumns, DenseCandidates, KeywordCandidates
 from memoir_server.domain.memory import MemoryKind
@@ -56,8 +57,11 @@ def keyword(rows: Sequence[Row], *, document_frequency: Sequence[int] = (5, 20))
     """The rows that hold a term, of an owner with 100 entries of 8 terms on average."""
     held = [row for row in rows if any(row.frequency)]
     return KeywordCandidates(
-        columns=columns(held),
-        frequency=np.array([row.frequency for row in held], dtype=np.int64).reshape(len(held), len(document_frequency)),
+        table=columns(held),
+        rows=ascending(held),
+        frequency=np.array(
+            [row.frequency for row in sorted(held, key=lambda row: row.revision)], dtype=np.int64
+        ).reshape(len(held), len(document_frequency)),
         document_count=100,
         mean_length=8.0,
         document_frequency=np.array(document_frequency, dtype=np.int64),
@@ -66,10 +70,14 @@ def keyword(rows: Sequence[Row], *, document_frequency: Sequence[int] = (5, 20))
 
 def dense(rows: Sequence[Row]) -> DenseCandidates:
     """All rows; an unknown cosine is NaN."""
-    return DenseCandidates(
-        columns=columns(rows),
-        cosine=np.array([np.nan if row.cosine is None else row.cosine for row in rows], dtype=np.float64),
-    )
+    cosine = np.array([np.nan if row.cosine is None else row.cosine for row in rows], dtype=np.float64)
+    order = ascending(rows)
+    return DenseCandidates(table=columns(rows), rows=order, cosine=cosine[order], nearest=len(rows))
+
+
+def ascending(rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Places of the rows in the order of their revisions."""
+    return np.argsort([row.revision for row in rows]).astype(np.int64)
 
 
 def evidence(rows: Sequence[Row]) -> Evidence:

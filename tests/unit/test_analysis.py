@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memoir_server.domain import analysis
 from memoir_server.domain.analysis import MAX_TERM_LENGTH, analyse
 
 CONTENT_WORDS = st.lists(st.sampled_from("garden tomato lisbon ferry running piano 2024 猫が好き кошка".split()))
@@ -103,3 +104,47 @@ def test_threads_agree() -> None:
     for thread in threads:
         thread.join()
     assert results == [expected] * 8
+
+
+def slowly(text: str, language: str) -> tuple[str, ...]:
+    """Word by word through the whole text, remembering nothing."""
+    folded = analysis._fold(text)
+    english = language == "english"
+    words: list[str] = []
+    for match in (analysis._ASCII_WORD if folded.isascii() else analysis._WORD).finditer(folded):
+        for word in analysis._without_clitic(match[0], english=english):
+            for segment in analysis._SEGMENT.finditer(word):
+                words.extend([segment[0]] if segment["unspaced"] is None else analysis._pairs(segment[0]))
+    if english:
+        words = [word for word in words if word not in analysis._ENGLISH_FUNCTION_WORDS] or words
+    return tuple(analysis._term(word, language) for word in words)
+
+
+spoken = st.sampled_from(
+    [
+        *(
+            "The",
+            "who",
+            "Anna's",
+            "isn't",
+            "don't",
+            "o'brien",
+            "running",
+            "ran",
+            "we'll",
+            "it",
+            "of",
+            "Caf\u00e9",
+            "2023",
+        ),
+        *("\u5317\u4eac", "tea\u5317\u4eac's", "\u0438\u0441\u043a\u0430\u043b\u0438", "x" * 70, "running" * 20),
+        *("don\u2019t", "na\u00efve's", "it's", "'", "...", "a's's"),
+    ]
+)
+
+
+@given(st.lists(spoken | st.text(max_size=5)), st.sampled_from([" ", "-", ""]), st.sampled_from(["english", "russian"]))
+def test_remembered_words_change_nothing(words: list[str], space: str, language: str) -> None:
+    text = space.join(words)
+    assert analyse(text, language=language) == slowly(text, language)
+    assert analyse(text, language=language) == slowly(text, language)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memoir_server.domain import dates
 from memoir_server.domain.dates import OTHER_YEAR_FACTOR, Precision, date_affinity, parse_dates
 
 # A Wednesday.
@@ -190,3 +191,45 @@ def test_any_text_at_any_time_reads_in_order_and_in_bounds(query: str, now: dt.d
         assert 0 < window.weight <= 1
     assert 0 <= date_affinity(windows, when) <= 1
     assert len(set(windows)) == len(windows)
+
+
+class _EveryWord:
+    """A question that holds every word a rule may need."""
+
+    @staticmethod
+    def findall(text: str) -> list[str]:
+        return list(dates._EVERY_NEEDED)
+
+
+pieces = st.sampled_from(
+    [
+        *(
+            "may",
+            "May",
+            "march",
+            "7",
+            "7th",
+            "2023",
+            "1999-12",
+            "2023-05-07",
+            "7/5/2023",
+            "the",
+            "of",
+            "in",
+            "on",
+            "last",
+        ),
+        *("next", "this", "past", "two", "a couple of", "weeks", "week", "ago", "day", "before", "yesterday", "night"),
+        *("tonight", "today", "morning", "evening", "summer", "fall", "late", "monday", "Fridays", "weekend", "since"),
+        *("year", "years", "who", "met", "anna's", "mayor", "sunday\u2019s", "\u0130", "19", "decade", "spring."),
+    ]
+)
+
+
+@given(st.lists(st.tuples(pieces, st.sampled_from([" ", " ", " ", ", ", "-", "?", "\n"])), max_size=9))
+def test_leaving_rules_out_changes_nothing(words: list[tuple[str, str]]) -> None:
+    query = "".join(word + space for word, space in words)
+    quick = parse_dates(query, now=NOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dates, "_WORD", _EveryWord)
+        assert parse_dates(query, now=NOW) == quick

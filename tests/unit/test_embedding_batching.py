@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,7 +173,43 @@ async def test_close_answers_everyone_who_waits() -> None:
     assert [type(result) for result in results] == [EmbedderUnavailable] * 3
 
 
-@pytest.mark.parametrize(("max_batch", "window_seconds"), [(0, 0.0), (1, -0.1)])
-async def test_arguments_are_checked(max_batch: int, window_seconds: float) -> None:
-    with pytest.raises(ValueError, match=r"max_batch=0|window_seconds=-0\.1"):
-        BatchingEmbedder(HashEmbedder(), max_batch=max_batch, window_seconds=window_seconds)
+async def test_as_many_batches_at_a_time_as_are_allowed() -> None:
+    inner = ScriptedEmbedder()
+    batching = BatchingEmbedder(inner, max_batch=2, parallel=2)
+    inner.gate.clear()
+    texts = [f"text {n}" for n in range(5)]
+    bulk = asyncio.create_task(_embed(batching, texts))
+    await _settle()
+    assert [batch for _, batch in inner.batches] == [texts[:2], texts[2:4]]
+    late = asyncio.create_task(_embed(batching, ["late"], QUERY))
+    await _settle()
+    assert len(inner.batches) == 2
+    inner.gate.set()
+    assert np.array_equal(await bulk, await HashEmbedder().embed(texts, kind=DOCUMENT))
+    assert np.array_equal(await late, await HashEmbedder().embed(["late"], kind=QUERY))
+    assert inner.batches[2:] == [(QUERY, ["late"]), (DOCUMENT, texts[4:])]
+
+
+async def test_close_ends_all_batches() -> None:
+    inner = ScriptedEmbedder()
+    batching = BatchingEmbedder(inner, max_batch=1, parallel=2)
+    inner.gate.clear()
+    calls = [asyncio.create_task(_embed(batching, [text])) for text in "abc"]
+    await _settle()
+    await batching.close()
+    results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+    assert [type(result) for result in results] == [EmbedderUnavailable] * 3
+    assert inner.cancelled == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_batch": 0}, "max_batch=0"),
+        ({"parallel": 0}, "parallel=0"),
+        ({"window_seconds": -0.1}, r"window_seconds=-0\.1"),
+    ],
+)
+async def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BatchingEmbedder(HashEmbedder(), **arguments)

@@ -151,3 +151,43 @@ async def test_memory_cache_is_bounded_and_drops_the_least_recently_used() -> No
 
 async def _embed(embedder: Embedder, texts: list[str]) -> Vectors:
     return await embedder.embed(texts, kind=DOCUMENT)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b", "tea", "rain", ""])), max_size=8),
+    st.integers(0, 2_000),
+)
+async def test_what_is_at_hand_is_what_embed_gives(calls: list[tuple[bool, str]], capacity: int) -> None:
+    plain = HashEmbedder()
+    cached = CachedEmbedder(HashEmbedder(), MemoryEmbeddingCache(capacity))
+    for embedding, text in calls:
+        if embedding:
+            await cached.embed([text], kind=DOCUMENT)
+        hits = cached.hits
+        vector = cached.at_hand(text, kind=DOCUMENT)
+        assert cached.hits == hits + (vector is not None)
+        if vector is not None:
+            assert np.array_equal(vector, (await plain.embed([text], kind=DOCUMENT))[0])
+            assert not vector.flags.writeable
+    assert cached.cache_failures == 0
+
+
+async def test_nothing_is_at_hand_that_was_not_kept_or_was_purged() -> None:
+    cached = CachedEmbedder(HashEmbedder(), MemoryEmbeddingCache())
+    assert cached.at_hand("tea", kind=DOCUMENT) is None
+    await cached.embed(["tea"], kind=DOCUMENT)
+    assert cached.at_hand("tea", kind=DOCUMENT) is not None
+    await cached.purge(["tea"])
+    assert cached.at_hand("tea", kind=DOCUMENT) is None
+    assert (cached.hits, cached.misses, cached.cache_failures) == (1, 1, 0)
+    assert HashEmbedder().at_hand("tea", kind=DOCUMENT) is None
+    assert CachedEmbedder(HashEmbedder(), LyingCache([])).at_hand("tea", kind=DOCUMENT) is None
+
+
+@pytest.mark.parametrize("entry", [b"short", bytes(4 * HashEmbedder().model.dimension)])
+async def test_a_damaged_entry_is_not_at_hand(entry: bytes) -> None:
+    cache = MemoryEmbeddingCache()
+    cached = CachedEmbedder(HashEmbedder(), cache)
+    await cache.put_many({embedding_key(cached.model, "tea", kind=DOCUMENT): entry})
+    assert cached.at_hand("tea", kind=DOCUMENT) is None
+    assert (cached.hits, cached.cache_failures) == (0, 1)

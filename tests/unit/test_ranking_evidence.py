@@ -7,7 +7,7 @@ import math
 import numpy as np
 from hypothesis import given
 
-from memoir_server.domain.ranking.bm25 import K1, B, bm25, coverage
+from memoir_server.domain.ranking.bm25 import K1, B, bm25
 from memoir_server.domain.ranking.evidence import Evidence
 from tests.unit.ranking_candidates import Row, dense, evidence, keyword, rows
 
@@ -58,7 +58,7 @@ def test_each_candidate_stands_once_with_its_own_values(given_rows: list[Row]) -
 
 def test_bm25_is_the_published_formula() -> None:
     found = evidence([Row(revision=1, frequency=(2, 1), length=12), Row(revision=2, frequency=(0, 1), length=4)])
-    scores, bound = bm25(found)
+    matches = bm25(found)
 
     def idf(held: int) -> float:
         return math.log(1 + (100 - held + 0.5) / (held + 0.5))
@@ -67,19 +67,19 @@ def test_bm25_is_the_published_formula() -> None:
         return frequency * (K1 + 1) / (frequency + K1 * (1 - B + B * length / 8.0))
 
     expected = [idf(5) * saturated(2, 12) + idf(20) * saturated(1, 12), idf(20) * saturated(1, 4)]
-    np.testing.assert_allclose(scores, expected, rtol=1e-12)
-    assert math.isclose(bound, (idf(5) + idf(20)) * (K1 + 1))
-    assert coverage(found).tolist() == [1.0, 0.5]
+    np.testing.assert_allclose(matches.score, expected, rtol=1e-12)
+    assert math.isclose(matches.bound, (idf(5) + idf(20)) * (K1 + 1))
+    assert matches.coverage.tolist() == [1.0, 0.5]
 
 
 @given(rows())
 def test_bm25_stays_below_its_bound(given_rows: list[Row]) -> None:
-    scores, bound = bm25(evidence(given_rows))
-    assert (scores < bound).all()
+    matches = bm25(evidence(given_rows))
+    assert (matches.score < matches.bound).all()
 
 
 def test_a_past_moment_with_fewer_current_entries_than_matches() -> None:
     words = keyword([Row(revision=1, frequency=(1, 1))], document_frequency=(300, 100))
-    scores, _ = bm25(Evidence.empty().with_keyword(words))
+    scores = bm25(Evidence.empty().with_keyword(words)).score
     assert np.isfinite(scores).all()
     assert scores[0] > 0

@@ -158,6 +158,20 @@ def test_parts_sum_to_the_rank_score(
         assert sum(parts.values()) == pytest.approx(ranking.rank_score[place], abs=1e-5)
 
 
+def test_priors_are_those_of_the_memory_alone() -> None:
+    rows = [
+        Row(revision=1, cosine=0.5, length=0),
+        Row(revision=2, cosine=0.5, length=8, importance=1.0),
+        Row(revision=3, cosine=0.5, length=24, asks=True),
+    ]
+    ranking = rank(evidence(rows), NOTHING, BALANCED, graph={})
+    parts = {revision: ranking.parts(place) for place, revision in enumerate(ranking.revision.tolist())}
+    length = [parts[revision]["length"] / BALANCED.length for revision in (1, 2, 3)]
+    assert length == pytest.approx([0, 0.5, 0.75])
+    assert [parts[revision]["importance"] for revision in (1, 2, 3)] == [0, BALANCED.importance / 2, 0]
+    assert [parts[revision]["question"] for revision in (1, 2, 3)] == [0, 0, -BALANCED.question]
+
+
 @given(rows(), signals)
 def test_without_any_cosine_the_keyword_arm_ranks(given_rows: list[Row], signals: QuerySignals) -> None:
     found = Evidence.empty().with_keyword(keyword(given_rows))

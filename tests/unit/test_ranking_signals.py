@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from memoir_server.domain.dates import date_affinity, parse_dates
 from memoir_server.domain.memory import MemoryKind
@@ -18,7 +19,6 @@ from memoir_server.domain.ranking.signals import (
     conversation,
     date_affinities,
     graph_match,
-    length_prior,
     recency,
     speaker_match,
 )
@@ -40,8 +40,15 @@ def turn(number: int, *, session: int = 0, speaker: str = "Bo", asks: bool = Fal
     )
 
 
+def everyone(given_rows: list[Row]) -> NDArray[np.int64]:
+    return np.arange(len(given_rows))
+
+
 def neighbours(given_rows: list[Row], evidence: list[float], settings: RecipeSettings = SETTINGS) -> list[float]:
-    return [round(value, 9) for value in conversation(columns(given_rows), np.array(evidence), settings)[0].tolist()]
+    return [
+        round(value, 9)
+        for value in conversation(columns(given_rows), everyone(given_rows), np.array(evidence), settings)[0].tolist()
+    ]
 
 
 def test_neighbouring_turns_share_evidence() -> None:
@@ -72,7 +79,7 @@ def test_an_answer_takes_more_from_a_question_by_somebody_else() -> None:
 
 def test_a_session_shares_its_best_evidence_and_others_stand_for_themselves() -> None:
     talk = [turn(1), turn(5), turn(1, session=1), Row(revision=900), replace(turn(9), session=-1)]
-    prior = conversation(columns(talk), np.array([0.8, 0.1, 0.2, 0.6, 0.4]), SETTINGS)[1]
+    prior = conversation(columns(talk), everyone(talk), np.array([0.8, 0.1, 0.2, 0.6, 0.4]), SETTINGS)[1]
     assert prior.tolist() == pytest.approx([0.4, 0.4, 0.1, 0.3, 0.2])
 
 
@@ -82,22 +89,25 @@ def test_evidence_never_leaves_its_session(given_rows: list[Row], data: st.DataO
     session = data.draw(st.integers(0, 2))
     outside = np.array([row.session != session for row in given_rows])
     quiet = np.where(outside, evidence, 0.0)
-    table = columns(given_rows)
-    loud_result, quiet_result = conversation(table, evidence, SETTINGS), conversation(table, quiet, SETTINGS)
+    table, places = columns(given_rows), everyone(given_rows)
+    loud_result = conversation(table, places, evidence, SETTINGS)
+    quiet_result = conversation(table, places, quiet, SETTINGS)
     for loud, silenced in zip(loud_result, quiet_result, strict=True):
         assert loud[outside].tolist() == silenced[outside].tolist()
 
 
 def test_speaker_match_needs_one_name_and_several_speakers() -> None:
-    talk = columns([turn(1, speaker="Anna"), turn(2), turn(3, speaker="")])
-    matched = speaker_match(talk, frozenset({"Bo"}))
-    assert matched is not None
-    assert matched.tolist() == [False, True, False]
-    assert speaker_match(talk, frozenset()) is None
-    assert speaker_match(talk, frozenset({"Anna", "Bo"})) is None
-    assert speaker_match(talk, frozenset({"Chidi"})) is None
-    assert speaker_match(columns([turn(1), turn(2, speaker="")]), frozenset({"Bo"})) is None
-    assert speaker_match(columns([]), frozenset({"Bo"})) is None
+    def matched(talk: list[Row], *named: str) -> list[bool] | None:
+        found = speaker_match(columns(talk), everyone(talk), frozenset(named))
+        return None if found is None else found.tolist()
+
+    talk = [turn(1, speaker="Anna"), turn(2), turn(3, speaker="")]
+    assert matched(talk, "Bo") == [False, True, False]
+    assert matched(talk) is None
+    assert matched(talk, "Anna", "Bo") is None
+    assert matched(talk, "Chidi") is None
+    assert matched([turn(1), turn(2, speaker="")], "Bo") is None
+    assert matched([], "Bo") is None
 
 
 @given(
@@ -135,7 +145,8 @@ def test_date_affinities_are_those_of_the_single_instants(
         for d in (-8, -7, -3, -1, 0, 1, 3, 7, 366)
         for u in (-1, 0, 1)
     ]
-    found = date_affinities(np.array([from_datetime(moment) for moment in moments], dtype=np.int64), windows)
+    instants = np.array([from_datetime(moment) for moment in moments], dtype=np.int64)
+    found = date_affinities(instants, np.arange(len(instants)), windows)
     assert found.tolist() == pytest.approx([date_affinity(windows, moment) for moment in moments])
 
 
@@ -144,7 +155,7 @@ def test_date_affinities_of_the_ends_of_time() -> None:
     ends = np.array(
         [from_datetime(dt.datetime(1, 1, 1, tzinfo=dt.UTC)), from_datetime(dt.datetime.max.replace(tzinfo=dt.UTC))]
     )
-    assert date_affinities(ends, windows).tolist() == [0.0, 0.0]
+    assert date_affinities(ends, np.arange(2), windows).tolist() == [0.0, 0.0]
 
 
 def test_graph_match_falls_with_hops_and_rises_with_entities() -> None:
@@ -154,8 +165,6 @@ def test_graph_match_falls_with_hops_and_rises_with_entities() -> None:
 
 
 def test_recency_halves_in_a_month() -> None:
-    assert recency(np.array([START, START - 30 * DAY, START - 60 * DAY])).tolist() == pytest.approx([1, 1 / 2, 1 / 3])
-
-
-def test_length_prior() -> None:
-    assert length_prior(np.array([0, 8, 24], dtype=np.int64)).tolist() == [0.0, 0.5, 0.75]
+    assert recency(
+        np.array([START, START - 30 * DAY, START - 60 * DAY, START + DAY]), np.arange(3)
+    ).tolist() == pytest.approx([1, 1 / 2, 1 / 3])

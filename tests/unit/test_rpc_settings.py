@@ -58,6 +58,17 @@ def test_api_keys(tmp_path: Path) -> None:
     assert settings.public()["auth.api_keys"] == [{"name": "bot", "namespaces": ["a", "b"], "role": "writer"}]
 
 
+def test_thresholds_by_namespace(tmp_path: Path) -> None:
+    text = "[duplicates]\ncosine = 0.9\n[duplicates.namespaces]\nchat = 0.95\nraw = 0\n"
+    found = Settings.load(write(tmp_path, text), {})
+    assert (found.duplicates.cosine, found.duplicates.namespaces) == (0.9, {"chat": 0.95, "raw": 0.0})
+    assert found.public()["duplicates.namespaces"] == {"chat": 0.95, "raw": 0.0}
+    spoken = Settings.load(None, {"MEMOIR_DUPLICATES__NAMESPACES": '{"chat": 0.8}'})
+    assert spoken.duplicates.namespaces == {"chat": 0.8}
+    with pytest.raises(SettingsError, match=r"is not JSON.*\{\"chat\": 0.95\}"):
+        Settings.load(None, {"MEMOIR_DUPLICATES__NAMESPACES": "chat=0.8"})
+
+
 def test_public_lists_every_key() -> None:
     public = Settings().public()
     assert public["server.listen"] == "127.0.0.1:7600"
@@ -90,11 +101,20 @@ def test_loopback_addresses_are_free(address: str) -> None:
         ('[server]\nnamespace = "A b"\n', "server.namespace", "lower-case"),
         ('[server]\nreflection = "maybe"\n', "server.reflection", "true or false"),
         ("[server]\nmax_message_bytes = 1\n", "server.max_message_bytes", "65536 or more"),
+        ("[ledger]\ncache_bytes = -1\n", "ledger.cache_bytes", "0 or more"),
         ("[embedder]\nthreads = 0\n", "embedder.threads", "1 or more"),
         ("[embedder]\nthreads = 1.5\n", "embedder.threads", "a whole number"),
         ("[embedder]\nthreads = true\n", "embedder.threads", "a whole number"),
         ('[limits]\ncalls_per_second = "fast"\n', "limits.calls_per_second", "a number"),
         ('[telemetry]\notlp_endpoint = "collector:4318"\n', "telemetry.otlp_endpoint", "http://"),
+        ("[duplicates]\ncosine = 1.5\n", "duplicates.cosine", "above 0 and up to 1"),
+        ("[duplicates]\ncosine = -0.1\n", "duplicates.cosine", "0 for none"),
+        ("[duplicates]\ncosine = nan\n", "duplicates.cosine", "0 for none"),
+        ("[duplicates]\nnamespaces = 0.9\n", "duplicates.namespaces", "[duplicates.namespaces]"),
+        ("[duplicates.namespaces]\nchat = 2\n", "duplicates.namespaces.chat", "above 0 and up to 1"),
+        ('[duplicates.namespaces]\nchat = "high"\n', "duplicates.namespaces.chat", "a number"),
+        ('[duplicates.namespaces]\n"A b" = 0.9\n', "duplicates.namespaces.A b", "lower-case"),
+        ("[accesses]\nflush_seconds = 0\n", "accesses.flush_seconds", "0.1 or more"),
         ("[auth]\napi_keys = 3\n", "auth.api_keys", "[[auth.api_keys]]"),
         ('[[auth.api_keys]]\nname = "x"\n', "auth.api_keys[0].sha256", "give name"),
         (

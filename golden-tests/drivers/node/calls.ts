@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
-import { type ExportedMemory, ResetPlan } from "@memoir/client";
+import { type ExportRecord, exportRecordFromProto, ResetPlan } from "@memoir/client";
 import * as admin from "@memoir/client/gen/memoir/v1/admin_pb.js";
 import { StoreKindSchema } from "@memoir/client/gen/memoir/v1/common_pb.js";
 import * as graph from "@memoir/client/gen/memoir/v1/graph_pb.js";
@@ -13,8 +13,8 @@ import * as a from "./arguments.js";
 import { memoryService } from "./memory-calls.js";
 
 // One entry per method of the contract: calls the SDK and gives back what the SDK gave, as the method's responses. Where
-// the SDK returns the message it received, that message is handed on untouched; where it returns less than the response
-// holds (a memory instead of the whole answer), the response holds less too.
+// the SDK returns the message it received, that message is handed on untouched; else the response is put together from what
+// the SDK returned.
 
 function historyFilter(filter: history.HistoryFilter | undefined) {
   return {
@@ -123,6 +123,7 @@ const historyService: Readonly<Record<string, Call>> = {
         startTime: start.case === "startTime" ? a.moment(start.value) : undefined,
         bookmarks: true,
         progressInterval: a.seconds(progressInterval),
+        reconnectTimeout: a.seconds(how.options.reconnectTimeout),
         ...common(how),
       }),
     ({ message, resumeToken }) =>
@@ -157,7 +158,7 @@ const resetService: Readonly<Record<string, Call>> = {
       const plan = new ResetPlan(create(reset.PlanResetResponseSchema, { reset: { resetId }, confirmToken }));
       return memoir.executeReset(plan, { allowDrift, ...write({ requestId }, how) });
     },
-    ({ message }) => create(reset.ExecuteResetResponseSchema, { reset: message }),
+    ({ response }) => response,
   ),
   GetReset: one(
     reset.GetResetRequestSchema,
@@ -229,11 +230,12 @@ const transferService: Readonly<Record<string, Call>> = {
     (memoir, { part }, how) => {
       const conflict = part.case === "header" ? part.value.onConflict : 0;
       const onConflict = a.enumName(transfer.ImportMemoriesRequest_OnConflictSchema, conflict);
-      const records = how.items.flatMap((packed): ExportedMemory[] => {
+      const records = how.items.flatMap((packed): ExportRecord[] => {
         const item = unpacked(transfer.ImportMemoriesRequestSchema, packed).part;
-        const message = item.case === "item" ? item.value.memory : undefined;
-        // Of a record, an import sends the message as received; the rest is a view of it.
-        return message === undefined ? [] : [{ type: "memory", resumeToken: "", message } as ExportedMemory];
+        const value = item.case === "item" ? item.value.memory : undefined;
+        if (value === undefined) return [];
+        const exported = create(transfer.ExportMemoriesResponseSchema, { record: { case: "memory", value } });
+        return [exportRecordFromProto(exported) ?? []].flat();
       });
       return memoir.import(records, { onConflict, ...common(how) });
     },

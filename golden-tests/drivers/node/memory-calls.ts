@@ -26,7 +26,7 @@ export const memoryService: Readonly<Record<string, Call>> = {
       const { text, ...rest } = a.newMemory(q.memory ?? create(memory.MemorySchema));
       return memoir.create(text, { ...rest, memoryId: q.memoryId, supersedes: q.supersedes, ...write(q, how) });
     },
-    ({ message }) => create(memory.CreateMemoryResponseSchema, { memory: message }),
+    ({ response }) => response,
   ),
   BatchCreateMemories: one(
     memory.BatchCreateMemoriesRequestSchema,
@@ -50,6 +50,7 @@ export const memoryService: Readonly<Record<string, Call>> = {
         view: a.enumName(memory.MemoryViewSchema, q.view),
         asOf: a.asOf(q.asOf),
         minRevision: q.minRevision,
+        includeAccess: q.includeAccess,
         ...common(how),
       }),
     ({ message }) => create(memory.GetMemoryResponseSchema, { memory: message }),
@@ -69,6 +70,7 @@ export const memoryService: Readonly<Record<string, Call>> = {
         validAt: a.moment(q.validAt),
         view: a.enumName(memory.MemoryViewSchema, q.view),
         minRevision: q.minRevision,
+        includeAccess: q.includeAccess,
         ...paging(q, how),
       });
     },
@@ -85,7 +87,7 @@ export const memoryService: Readonly<Record<string, Call>> = {
       const changes = Object.fromEntries(names.map((name) => [name, values[name]]));
       return memoir.update(q.memoryId, { ...changes, etag: q.etag, reason: q.reason, ...write(q, how) });
     },
-    ({ message }) => create(memory.UpdateMemoryResponseSchema, { memory: message }),
+    ({ response }) => response,
   ),
   DeleteMemory: one(
     memory.DeleteMemoryRequestSchema,

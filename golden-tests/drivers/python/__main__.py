@@ -1,4 +1,7 @@
-"""Reads DriverRequests from stdin and answers on stdout until stdin ends. Nothing but frames may be printed there."""
+"""Reads DriverRequests from stdin and answers on stdout until stdin ends. Nothing but frames may be printed there.
+
+With `--sync` the calls go through `Memoir`, the synchronous face, instead of `AsyncMemoir`.
+"""
 
 import asyncio
 import sys
@@ -9,6 +12,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError
 
+from drivers.python.blocking import blocking_client
 from drivers.python.calls import CALLS
 from drivers.python.views import view
 from golden_runner.contract import METHODS, message_class
@@ -21,14 +25,17 @@ from memoir_golden_pb.golden_pb2 import CallOptions, DriverRequest, DriverRespon
 class Clients:
     """The clients made so far: a user makes one and keeps it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, blocking: bool) -> None:
+        self._blocking = blocking
         self._clients: dict[tuple[str, str], AsyncMemoir] = {}
 
     def client(self, target: str, namespace: str, options: CallOptions) -> AsyncMemoir:
         """The client for a target and credential, in a namespace."""
         key = (target, options.api_key)
         if key not in self._clients:
-            self._clients[key] = AsyncMemoir(target, api_key=options.api_key or None)
+            api_key = options.api_key or None
+            made = blocking_client(target, api_key) if self._blocking else AsyncMemoir(target, api_key=api_key)
+            self._clients[key] = made
         return self._clients[key].in_namespace(namespace or options.default_namespace or "default")
 
     async def close(self) -> None:
@@ -103,7 +110,7 @@ async def answer(clients: Clients, request: DriverRequest) -> DriverResponse:
 
 async def main() -> None:
     """Serve until stdin ends."""
-    clients = Clients()
+    clients = Clients(blocking="--sync" in sys.argv[1:])
     while (request := await asyncio.to_thread(read_frame, sys.stdin.buffer, DriverRequest)) is not None:
         write_frame(sys.stdout.buffer, await answer(clients, request))
     await clients.close()

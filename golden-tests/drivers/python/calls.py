@@ -1,7 +1,7 @@
 """One function per method of the contract: calls the SDK and gives back what the SDK gave, as the method's responses.
 
-Where the SDK returns the message it received, that message is handed on untouched; where it returns less than the
-response holds (a memory instead of the whole answer), the response holds less too.
+Where the SDK returns the message it received, that message is handed on untouched; else the response is put together
+from what the SDK returned.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -70,6 +70,10 @@ async def watch(
 ) -> AsyncGenerator[Answer]:
     """WatchHistory, bookmarks included."""
     interval = q.progress_interval.ToTimedelta().total_seconds() if q.HasField("progress_interval") else None
+    given = options.HasField("reconnect_timeout")
+    patience: dict[str, Any] = (
+        {"reconnect_timeout": options.reconnect_timeout.ToTimedelta().total_seconds()} if given else {}
+    )
     stream = memoir.watch(
         **_history_filter(q),
         resume_token=a.optional(q, "resume_token"),
@@ -77,6 +81,7 @@ async def watch(
         start_time=a.optional(q, "start_time"),
         bookmarks=True,
         progress_interval=interval,
+        **patience,
         **timeout(options),
     )
     async with stream as items:
@@ -113,7 +118,7 @@ def execute_reset(
     """ExecuteReset, of a plan made from id and token."""
     plan = ResetPlan(reset_from_proto(reset_pb2.Reset(reset_id=q.reset_id)), q.confirm_token)
     return one(
-        lambda value: reset_pb2.ExecuteResetResponse(reset=value.message),
+        lambda value: value.response,
         memoir.execute_reset(plan, allow_drift=q.allow_drift, **write(q, options)),
     )
 

@@ -27,9 +27,9 @@ def add(memoir: AsyncMemoir, q: memory_pb2.AddMemoriesRequest, options: CallOpti
 
 
 def create(memoir: AsyncMemoir, q: memory_pb2.CreateMemoryRequest, options: CallOptions) -> AsyncGenerator[Answer]:
-    """CreateMemory. The SDK returns the memory."""
+    """CreateMemory."""
     return one(
-        lambda value: memory_pb2.CreateMemoryResponse(memory=value.message),
+        lambda value: value.response,
         memoir.create(
             **a.new_memory(q.memory), memory_id=q.memory_id, supersedes=list(q.supersedes), **write(q, options)
         ),
@@ -58,6 +58,7 @@ def get(memoir: AsyncMemoir, q: memory_pb2.GetMemoryRequest, options: CallOption
             view=a.enum_name(q, "view"),
             as_of=a.as_of(q),
             min_revision=q.min_revision,
+            include_access=q.include_access,
             **timeout(options),
         ),
     )
@@ -67,7 +68,7 @@ def update(memoir: AsyncMemoir, q: memory_pb2.UpdateMemoryRequest, options: Call
     """UpdateMemory. The SDK builds the mask from the arguments that are given."""
     values = {"text": q.memory.text, **a.changeable(q.memory)}
     return one(
-        lambda value: memory_pb2.UpdateMemoryResponse(memory=value.message),
+        lambda value: value.response,
         memoir.update(
             q.memory_id,
             **{name: values[name] for name in q.update_mask.paths},
@@ -115,6 +116,7 @@ def list_memories(
         valid_at=a.optional(q, "valid_at"),
         view=a.enum_name(q, "view"),
         min_revision=q.min_revision,
+        include_access=q.include_access,
         **paging(q, options),
     )
     return pages(listing, options, memory_pb2.ListMemoriesResponse, "memories", "revision")

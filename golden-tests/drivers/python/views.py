@@ -1,7 +1,8 @@
 """Views: the objects the SDK returns, in a JSON form that is equal in all languages.
 
 Keys are camelCase; None and empty values are left out; times are RFC 3339 in microseconds; every whole number is a
-decimal string, whatever its type; enumerations are their names; an error is its code, reason and text.
+decimal string, whatever its type; enumerations are their names; an error is its code, reason and text. Messages of the
+contract are not part of a view.
 """
 
 import dataclasses
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
+
+from google.protobuf.message import Message
 
 from memoir.errors import MemoirError
 
@@ -23,8 +26,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, MemoirError):
         return _kept({"code": str(value.code.value[0]), "reason": value.reason, "message": value.message})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field.name for field in dataclasses.fields(value) if field.name != "message"]
-        return _kept({_camel(name): _plain(getattr(value, name)) for name in fields})
+        given = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _kept({_camel(name): _plain(item) for name, item in given.items() if not isinstance(item, Message)})
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):

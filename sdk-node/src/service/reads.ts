@@ -26,6 +26,8 @@ export interface GetOptions extends CallOptions {
   asOf?: MomentInput | undefined;
   /** Wait, within the timeout, until this revision is visible. */
   minRevision?: RevisionInput | undefined;
+  /** Also how often a memory was returned before, and when last. */
+  includeAccess?: boolean | undefined;
 }
 
 /** Options of `list`. The timeout is per page. */
@@ -59,7 +61,7 @@ export abstract class Reads extends Writes {
    * @throws MemoryNotFound, FreshnessTimeout
    */
   async get(memoryId: string, options: GetOptions = {}): Promise<Memory> {
-    const { timeout, signal, view, asOf: moment, minRevision, ...unknown } = options;
+    const { timeout, signal, view, asOf: moment, minRevision, includeAccess, ...unknown } = options;
     refuseUnknown("get", unknown);
     const request = create(
       wire.GetMemoryRequestSchema,
@@ -69,6 +71,7 @@ export abstract class Reads extends Writes {
         view: MEMORY_VIEW.encode(view, "view"),
         asOf: asOf(moment),
         minRevision: int64(minRevision, "minRevision"),
+        includeAccess,
       }),
     );
     const method = wire.MemoryService.method.getMemory;
@@ -83,7 +86,7 @@ export abstract class Reads extends Writes {
   list(options: ListOptions = {}): Pages<Memory, wire.ListMemoriesResponse> {
     const { timeout, signal, pageSize, pageToken, userId, agentId, sessionId, filter, ...rest } = options;
     const { createdAfter, createdBefore, includeSuperseded, asOf: moment, validAt, view, ...others } = rest;
-    const { minRevision, ...unknown } = others;
+    const { minRevision, includeAccess, ...unknown } = others;
     refuseUnknown("list", unknown);
     const request = create(
       wire.ListMemoriesRequestSchema,
@@ -98,6 +101,7 @@ export abstract class Reads extends Writes {
         validAt: timestamp(validAt, "validAt"),
         view: MEMORY_VIEW.encode(view, "view"),
         minRevision: int64(minRevision, "minRevision"),
+        includeAccess,
       }),
     );
     const method = wire.MemoryService.method.listMemories;

@@ -3,7 +3,7 @@ import { type FilterInput, filterToProto } from "../filter.js";
 import * as wire from "../gen/memoir/v1/reset_pb.js";
 import { given, refuseUnknown } from "../given.js";
 import { invalid } from "../invalid.js";
-import { Reset, ResetPlan } from "../reset.js";
+import { ExecutedReset, Reset, ResetPlan } from "../reset.js";
 import { RECONNECT_TIMEOUT, resumed } from "../resume.js";
 import { int64, type RevisionInput, type ScopeOptions, scopeToProto } from "../scope.js";
 import { type CallOptions, LONG_TIMEOUT } from "../transport.js";
@@ -88,10 +88,7 @@ export abstract class Resets extends Histories {
    *
    * @throws ResetPlanStale, ConfirmTokenInvalid, ResetNotFound
    */
-  async executeReset(
-    plan: ResetPlan,
-    options: ExecuteResetOptions = {},
-  ): Promise<Reset & { readonly response: wire.ExecuteResetResponse }> {
+  async executeReset(plan: ResetPlan, options: ExecuteResetOptions = {}): Promise<ExecutedReset> {
     const { timeout, signal, requestId, allowDrift, ...unknown } = options;
     refuseUnknown("executeReset", unknown);
     const request = create(
@@ -104,8 +101,8 @@ export abstract class Resets extends Histories {
         requestId: requestIdOrNew(requestId),
       }),
     );
-    const response = await this.transport.unary(wire.ResetService.method.executeReset, request, { timeout, signal });
-    return Object.assign(new Reset(response.reset), { response });
+    const method = wire.ResetService.method.executeReset;
+    return new ExecutedReset(await this.transport.unary(method, request, { timeout, signal }));
   }
 
   /**

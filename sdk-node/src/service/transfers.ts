@@ -86,8 +86,8 @@ export abstract class Transfers extends Resets {
   }
 
   /**
-   * Take memories in, such as the records of `export`; yields one result per memory once it is durable. Records that are
-   * not memories are passed over. Ids are kept.
+   * Take memories in, such as the records of `export` or of its file (`exportRecordFromLine`); yields one result per
+   * memory once it is durable. Records that are not memories are passed over. Ids are kept.
    *
    * @throws FeatureDisabled, and what `memories` itself throws
    */

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { ADD_MODE, type AddMode, DURABILITY } from "../enums.js";
 import * as wire from "../gen/memoir/v1/memory_pb.js";
 import { given, refuseUnknown } from "../given.js";
-import { memoryFromProto, type WrittenMemory } from "../memory.js";
+import { type WrittenMemory, writtenFromProto } from "../memory.js";
 import {
   changesToProto,
   type MemoryChanges,
@@ -70,7 +70,8 @@ export interface DeleteOptions extends DeleteManyOptions {
 /** Methods that write. */
 export abstract class Writes extends Service {
   /**
-   * Remember a conversation.
+   * Remember a conversation. In mode VERBATIM a message that was sent before (same messageId, or same given createTime,
+   * and same words) comes back as UNCHANGED.
    *
    * @param messages turns, oldest first; a plain string is one turn of the user
    * @param options `userId` or `agentId` is required
@@ -99,7 +100,8 @@ export abstract class Writes extends Service {
   }
 
   /**
-   * Store one memory as given, and return it as stored.
+   * Store one memory as given, and return it as stored. When a memory says the same already, nothing is stored and that
+   * memory is returned, with `duplicate` set; a `memoryId` or `supersedes` has it stored in any case.
    *
    * @param options `userId` or `agentId` is required
    * @throws InvalidArgument, MemoryAlreadyExists, MemoryNotFound (of `supersedes`), RequestIdReused
@@ -113,12 +115,12 @@ export abstract class Writes extends Service {
       requestId: requestIdOrNew(requestId),
     });
     const method = wire.MemoryService.method.createMemory;
-    const response = await this.transport.unary(method, request, { timeout, signal });
-    return { ...memoryFromProto(response.memory), response };
+    return writtenFromProto(await this.transport.unary(method, request, { timeout, signal }));
   }
 
   /**
-   * Store up to 500 memories as given: all or nothing, or with `allowPartial` each for itself.
+   * Store up to 500 memories as given: all or nothing, or with `allowPartial` each for itself. What `create` says of
+   * memories that say the same holds for each item, earlier items included.
    *
    * @param items text and options of `create`; `supersedes` may name earlier items
    * @throws as `create`, for the first bad item, unless `allowPartial`
@@ -163,8 +165,7 @@ export abstract class Writes extends Service {
       }),
     );
     const method = wire.MemoryService.method.updateMemory;
-    const response = await this.transport.unary(method, request, { timeout, signal });
-    return { ...memoryFromProto(response.memory), response };
+    return writtenFromProto(await this.transport.unary(method, request, { timeout, signal }));
   }
 
   /**

@@ -23,6 +23,7 @@ class AsyncReads(AsyncService):
         view: MemoryView | str | None = None,
         as_of: Moment | None = None,
         min_revision: int = 0,
+        include_access: bool = False,
         timeout: float | None = None,
     ) -> Memory:
         """Read one memory.
@@ -32,6 +33,7 @@ class AsyncReads(AsyncService):
             view: "FULL" when None; "BASIC" leaves out entities and relations.
             as_of: a past moment: an aware datetime, RFC 3339 text, or a revision (int).
             min_revision: wait, within the timeout, until this revision is visible.
+            include_access: also how often the memory was returned before, and when last.
             timeout: seconds, retries included.
 
         Raises:
@@ -43,6 +45,7 @@ class AsyncReads(AsyncService):
             view=MEMORY_VIEW.encode(view, "view"),
             as_of=as_of_to_proto(as_of),
             min_revision=min_revision,
+            include_access=include_access,
         )
         return memory_from_proto((await self._transport.unary(methods.GET_MEMORY, request, timeout)).memory)
 
@@ -60,6 +63,7 @@ class AsyncReads(AsyncService):
         valid_at: Instant | None = None,
         view: MemoryView | str | None = None,
         min_revision: int = 0,
+        include_access: bool = False,
         page_size: int = 0,
         page_token: str = "",
         timeout: float | None = None,
@@ -73,6 +77,7 @@ class AsyncReads(AsyncService):
             include_superseded: also memories whose valid_until has passed.
             as_of: what was known at a past moment. valid_at: what was true in the world at a moment.
             view: "BASIC" when None; "FULL" adds entities and relations.
+            include_access: also how often each memory was returned, and when last.
             page_size: 50 when 0, at most 1000. page_token: where to go on.
             timeout: seconds per page, retries included.
 
@@ -90,6 +95,7 @@ class AsyncReads(AsyncService):
             valid_at=optional_timestamp(valid_at, "valid_at"),
             view=MEMORY_VIEW.encode(view, "view"),
             min_revision=min_revision,
+            include_access=include_access,
         )
 
         async def fetch(token: str) -> Page[Memory]:

@@ -8,7 +8,7 @@ from memoir.aio.base import AsyncService, request_id_or_new
 from memoir.aio.history import RECONNECT_TIMEOUT
 from memoir.errors import invalid
 from memoir.filters import FilterInput, filter_to_proto
-from memoir.resets import Reset, ResetPlan, reset_from_proto
+from memoir.resets import ExecutedReset, Reset, ResetPlan, executed_from_proto, reset_from_proto
 from memoir.resume import resumed
 from memoir.streams import AsyncStream
 from memoir.transport import LONG_TIMEOUT
@@ -75,7 +75,7 @@ class AsyncResets(AsyncService):
         allow_drift: bool = False,
         request_id: str | None = None,
         timeout: float | None = None,
-    ) -> Reset:
+    ) -> ExecutedReset:
         """Execute a plan. On return its memories are gone from every read; `watch_reset` follows the clean-up.
 
         Args:
@@ -93,7 +93,7 @@ class AsyncResets(AsyncService):
             allow_drift=allow_drift,
             request_id=request_id_or_new(request_id),
         )
-        return reset_from_proto((await self._transport.unary(methods.EXECUTE_RESET, request, timeout)).reset)
+        return executed_from_proto(await self._transport.unary(methods.EXECUTE_RESET, request, timeout))
 
     async def get_reset(self, reset: Reset | ResetPlan | str, *, timeout: float | None = None) -> Reset:
         """Read a reset, given itself, its plan or its id.

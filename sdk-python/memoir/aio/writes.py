@@ -6,7 +6,7 @@ from typing import Any
 from memoir import methods
 from memoir.aio.base import AsyncService, request_id_or_new
 from memoir.enums import ADD_MODE, DURABILITY, AddMode, Durability, MemoryKind
-from memoir.memory import Memory, memory_from_proto
+from memoir.memory import WrittenMemory, written_from_proto
 from memoir.messages import (
     UNSET,
     EntityInput,
@@ -48,7 +48,8 @@ class AsyncWrites(AsyncService):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> AddResult:
-        """Remember a conversation.
+        """Remember a conversation. In mode VERBATIM a message that was sent before (same message_id, or same given
+        create_time, and same words) comes back as UNCHANGED.
 
         Args:
             messages: turns, oldest first, as dicts (`role`, `content`, `actor_id`, `message_id`, `create_time`) or
@@ -100,8 +101,9 @@ class AsyncWrites(AsyncService):
         durability: Durability | str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
-    ) -> Memory:
-        """Store one memory as given, and return it as stored.
+    ) -> WrittenMemory:
+        """Store one memory as given, and return it as stored. Where a memory says the same already, nothing is stored
+        and that memory is returned, with `duplicate` set; a memory_id or `supersedes` has it stored in any case.
 
         Args:
             text: the statement.
@@ -148,7 +150,8 @@ class AsyncWrites(AsyncService):
             durability=DURABILITY.encode(durability, "durability"),
             request_id=request_id_or_new(request_id),
         )
-        return memory_from_proto((await self._transport.unary(methods.CREATE_MEMORY, request, timeout)).memory)
+        response = await self._transport.unary(methods.CREATE_MEMORY, request, timeout)
+        return written_from_proto(response, response.changes)
 
     async def create_many(
         self,
@@ -159,7 +162,8 @@ class AsyncWrites(AsyncService):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> CreateManyResult:
-        """Store up to 500 memories as given: all or nothing, or with allow_partial each for itself.
+        """Store up to 500 memories as given: all or nothing, or with allow_partial each for itself. What `create` says
+        of memories that say the same holds for each item, earlier items included.
 
         Args:
             items: `NewMemory` or dicts with the arguments of `create`; `supersedes` may name earlier items.
@@ -202,7 +206,7 @@ class AsyncWrites(AsyncService):
         durability: Durability | str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
-    ) -> Memory:
+    ) -> WrittenMemory:
         """Change the given fields of a memory, and return it. Fields not given stay; None clears a field.
 
         Args:
@@ -240,7 +244,8 @@ class AsyncWrites(AsyncService):
             durability=DURABILITY.encode(durability, "durability"),
             request_id=request_id_or_new(request_id),
         )
-        return memory_from_proto((await self._transport.unary(methods.UPDATE_MEMORY, request, timeout)).memory)
+        response = await self._transport.unary(methods.UPDATE_MEMORY, request, timeout)
+        return written_from_proto(response)
 
     async def delete(
         self,

@@ -1,8 +1,9 @@
 """What every part of the synchronous client has, and its pages and streams."""
 
+import asyncio
 import os
 from collections.abc import Coroutine, Iterator
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from memoir.background import BackgroundLoop
 from memoir.client_async import AsyncMemoir
@@ -64,21 +65,39 @@ class Pages(Generic[T]):
 class Stream(Iterator[T]):
     """A stream of results. Read it with `for`; leave it early with `with` or `close()`.
 
-    The call begins with the first step and is cancelled when the stream is closed or dropped.
+    The call begins with the first step and is cancelled when the stream is closed or dropped. It may be closed from
+    another thread than the one that reads it, for which it then ends.
     """
 
-    __slots__ = ("_client", "_stream")
+    __slots__ = ("_client", "_closed", "_reading", "_stream")
 
     def __init__(self, client: SyncService, stream: AsyncStream[T]) -> None:
         self._client = client
         self._stream = stream
+        self._reading: asyncio.Task[object] | None = None
+        self._closed = False
 
     def __iter__(self) -> Self:
         return self
 
     async def _step(self) -> T:
-        item: T = await anext(self._stream, _END)
+        self._reading = asyncio.current_task()
+        try:
+            item: T = await anext(self._stream, _END)
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            return cast(T, _END)
+        finally:
+            self._reading = None
         return item
+
+    async def _end(self) -> None:
+        self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
+        await self._stream.aclose()
 
     def __next__(self) -> T:
         item = self._client._run(self._step())
@@ -88,7 +107,7 @@ class Stream(Iterator[T]):
 
     def close(self) -> None:
         """Cancel the call; harmless when it has ended."""
-        self._client._run(self._stream.aclose())
+        self._client._run(self._end())
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,7 @@ class Reads(SyncService):
         view: MemoryView | str | None = None,
         as_of: Moment | None = None,
         min_revision: int = 0,
+        include_access: bool = False,
         timeout: float | None = None,
     ) -> Memory:
         """Read one memory.
@@ -29,12 +30,22 @@ class Reads(SyncService):
             view: "FULL" when None; "BASIC" leaves out entities and relations.
             as_of: a past moment: an aware datetime, RFC 3339 text, or a revision (int).
             min_revision: wait, within the timeout, until this revision is visible.
+            include_access: also how often the memory was returned before, and when last.
             timeout: seconds, retries included.
 
         Raises:
             MemoryNotFound, FreshnessTimeout.
         """
-        return self._run(self._core.get(memory_id, view=view, as_of=as_of, min_revision=min_revision, timeout=timeout))
+        return self._run(
+            self._core.get(
+                memory_id,
+                view=view,
+                as_of=as_of,
+                min_revision=min_revision,
+                include_access=include_access,
+                timeout=timeout,
+            )
+        )
 
     def list(
         self,
@@ -50,6 +61,7 @@ class Reads(SyncService):
         valid_at: Instant | None = None,
         view: MemoryView | str | None = None,
         min_revision: int = 0,
+        include_access: bool = False,
         page_size: int = 0,
         page_token: str = "",
         timeout: float | None = None,
@@ -63,6 +75,7 @@ class Reads(SyncService):
             include_superseded: also memories whose valid_until has passed.
             as_of: what was known at a past moment. valid_at: what was true in the world at a moment.
             view: "BASIC" when None; "FULL" adds entities and relations.
+            include_access: also how often each memory was returned, and when last.
             page_size: 50 when 0, at most 1000. page_token: where to go on.
             timeout: seconds per page, retries included.
 
@@ -82,6 +95,7 @@ class Reads(SyncService):
                 valid_at=valid_at,
                 view=view,
                 min_revision=min_revision,
+                include_access=include_access,
                 page_size=page_size,
                 page_token=page_token,
                 timeout=timeout,

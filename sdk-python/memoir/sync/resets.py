@@ -2,7 +2,7 @@
 
 from memoir.aio.history import RECONNECT_TIMEOUT
 from memoir.filters import FilterInput
-from memoir.resets import Reset, ResetPlan
+from memoir.resets import ExecutedReset, Reset, ResetPlan
 from memoir.sync.base import Stream, SyncService
 
 
@@ -55,7 +55,7 @@ class Resets(SyncService):
 
     def execute_reset(
         self, plan: ResetPlan, *, allow_drift: bool = False, request_id: str | None = None, timeout: float | None = None
-    ) -> Reset:
+    ) -> ExecutedReset:
         """Execute a plan. On return its memories are gone from every read; `watch_reset` follows the clean-up.
 
         Args:

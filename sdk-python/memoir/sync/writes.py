@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from memoir.enums import AddMode, Durability, MemoryKind
-from memoir.memory import Memory
+from memoir.memory import WrittenMemory
 from memoir.messages import UNSET, EntityInput, MessageInput, NewMemory, ProvenanceInput, RelationInput, Unset
 from memoir.results import AddResult, CreateManyResult, DeleteResult
 from memoir.sync.base import SyncService
@@ -29,7 +29,8 @@ class Writes(SyncService):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> AddResult:
-        """Remember a conversation.
+        """Remember a conversation. In mode VERBATIM a message that was sent before (same message_id, or same given
+        create_time, and same words) comes back as UNCHANGED.
 
         Args:
             messages: turns, oldest first, as dicts (`role`, `content`, `actor_id`, `message_id`, `create_time`) or
@@ -84,8 +85,9 @@ class Writes(SyncService):
         durability: Durability | str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
-    ) -> Memory:
-        """Store one memory as given, and return it as stored.
+    ) -> WrittenMemory:
+        """Store one memory as given, and return it as stored. Where a memory says the same already, nothing is stored
+        and that memory is returned, with `duplicate` set; a memory_id or `supersedes` has it stored in any case.
 
         Args:
             text: the statement.
@@ -137,7 +139,8 @@ class Writes(SyncService):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> CreateManyResult:
-        """Store up to 500 memories as given: all or nothing, or with allow_partial each for itself.
+        """Store up to 500 memories as given: all or nothing, or with allow_partial each for itself. What `create` says
+        of memories that say the same holds for each item, earlier items included.
 
         Args:
             items: `NewMemory` or dicts with the arguments of `create`; `supersedes` may name earlier items.
@@ -173,7 +176,7 @@ class Writes(SyncService):
         durability: Durability | str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
-    ) -> Memory:
+    ) -> WrittenMemory:
         """Change the given fields of a memory, and return it. Fields not given stay; None clears a field.
 
         Args:

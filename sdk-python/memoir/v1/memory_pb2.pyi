@@ -74,7 +74,7 @@ SCOPE_DIMENSION_AGENT: ScopeDimension
 SCOPE_DIMENSION_SESSION: ScopeDimension
 
 class Memory(_message.Message):
-    __slots__ = ("namespace", "memory_id", "text", "kind", "scope", "metadata", "importance", "valid_from", "valid_until", "expire_time", "create_time", "update_time", "provenance", "entities", "relations", "revision", "etag", "supersedes", "superseded_by")
+    __slots__ = ("namespace", "memory_id", "text", "kind", "scope", "metadata", "importance", "valid_from", "valid_until", "expire_time", "create_time", "update_time", "provenance", "entities", "relations", "revision", "etag", "supersedes", "superseded_by", "access_count", "last_access_time")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +101,8 @@ class Memory(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDES_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDED_BY_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LAST_ACCESS_TIME_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     memory_id: str
     text: str
@@ -120,7 +122,21 @@ class Memory(_message.Message):
     etag: str
     supersedes: _containers.RepeatedScalarFieldContainer[str]
     superseded_by: str
-    def __init__(self, namespace: _Optional[str] = ..., memory_id: _Optional[str] = ..., text: _Optional[str] = ..., kind: _Optional[_Union[MemoryKind, str]] = ..., scope: _Optional[_Union[_common_pb2.Scope, _Mapping]] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., importance: _Optional[float] = ..., valid_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provenance: _Optional[_Iterable[_Union[Provenance, _Mapping]]] = ..., entities: _Optional[_Iterable[_Union[_graph_pb2.EntityMention, _Mapping]]] = ..., relations: _Optional[_Iterable[_Union[_graph_pb2.RelationStatement, _Mapping]]] = ..., revision: _Optional[int] = ..., etag: _Optional[str] = ..., supersedes: _Optional[_Iterable[str]] = ..., superseded_by: _Optional[str] = ...) -> None: ...
+    access_count: int
+    last_access_time: _timestamp_pb2.Timestamp
+    def __init__(self, namespace: _Optional[str] = ..., memory_id: _Optional[str] = ..., text: _Optional[str] = ..., kind: _Optional[_Union[MemoryKind, str]] = ..., scope: _Optional[_Union[_common_pb2.Scope, _Mapping]] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., importance: _Optional[float] = ..., valid_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provenance: _Optional[_Iterable[_Union[Provenance, _Mapping]]] = ..., entities: _Optional[_Iterable[_Union[_graph_pb2.EntityMention, _Mapping]]] = ..., relations: _Optional[_Iterable[_Union[_graph_pb2.RelationStatement, _Mapping]]] = ..., revision: _Optional[int] = ..., etag: _Optional[str] = ..., supersedes: _Optional[_Iterable[str]] = ..., superseded_by: _Optional[str] = ..., access_count: _Optional[int] = ..., last_access_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Duplicate(_message.Message):
+    __slots__ = ("memory_id", "exact", "cosine", "stored")
+    MEMORY_ID_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    COSINE_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    memory_id: str
+    exact: bool
+    cosine: float
+    stored: bool
+    def __init__(self, memory_id: _Optional[str] = ..., exact: bool = ..., cosine: _Optional[float] = ..., stored: bool = ...) -> None: ...
 
 class Provenance(_message.Message):
     __slots__ = ("session_id", "message_id", "role", "actor_id", "quote", "create_time")
@@ -210,7 +226,7 @@ class InferenceUsage(_message.Message):
     def __init__(self, llm_calls: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
 
 class MemoryChange(_message.Message):
-    __slots__ = ("action", "memory", "previous_text", "reason", "source_quote")
+    __slots__ = ("action", "memory", "previous_text", "reason", "source_quote", "duplicate")
     class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ACTION_UNSPECIFIED: _ClassVar[MemoryChange.Action]
@@ -230,12 +246,14 @@ class MemoryChange(_message.Message):
     PREVIOUS_TEXT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SOURCE_QUOTE_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     action: MemoryChange.Action
     memory: Memory
     previous_text: str
     reason: str
     source_quote: str
-    def __init__(self, action: _Optional[_Union[MemoryChange.Action, str]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., previous_text: _Optional[str] = ..., reason: _Optional[str] = ..., source_quote: _Optional[str] = ...) -> None: ...
+    duplicate: Duplicate
+    def __init__(self, action: _Optional[_Union[MemoryChange.Action, str]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., previous_text: _Optional[str] = ..., reason: _Optional[str] = ..., source_quote: _Optional[str] = ..., duplicate: _Optional[_Union[Duplicate, _Mapping]] = ...) -> None: ...
 
 class CreateMemoryRequest(_message.Message):
     __slots__ = ("namespace", "memory_id", "memory", "supersedes", "durability", "request_id")
@@ -254,16 +272,18 @@ class CreateMemoryRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., memory_id: _Optional[str] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., supersedes: _Optional[_Iterable[str]] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateMemoryResponse(_message.Message):
-    __slots__ = ("memory", "revision", "durability", "changes")
+    __slots__ = ("memory", "revision", "durability", "changes", "duplicate_guard_skipped")
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_GUARD_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     memory: Memory
     revision: int
     durability: _common_pb2.Durability
     changes: _containers.RepeatedCompositeFieldContainer[MemoryChange]
-    def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ..., revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., changes: _Optional[_Iterable[_Union[MemoryChange, _Mapping]]] = ...) -> None: ...
+    duplicate_guard_skipped: bool
+    def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ..., revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., changes: _Optional[_Iterable[_Union[MemoryChange, _Mapping]]] = ..., duplicate_guard_skipped: bool = ...) -> None: ...
 
 class BatchCreateMemoriesRequest(_message.Message):
     __slots__ = ("namespace", "items", "allow_partial", "durability", "request_id")
@@ -289,35 +309,41 @@ class BatchCreateMemoriesRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., items: _Optional[_Iterable[_Union[BatchCreateMemoriesRequest.Item, _Mapping]]] = ..., allow_partial: bool = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class BatchCreateMemoriesResponse(_message.Message):
-    __slots__ = ("results", "revision", "durability")
+    __slots__ = ("results", "revision", "durability", "duplicate_guard_skipped")
     class Result(_message.Message):
-        __slots__ = ("memory", "error")
+        __slots__ = ("memory", "error", "duplicate")
         MEMORY_FIELD_NUMBER: _ClassVar[int]
         ERROR_FIELD_NUMBER: _ClassVar[int]
+        DUPLICATE_FIELD_NUMBER: _ClassVar[int]
         memory: Memory
         error: _status_pb2.Status
-        def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+        duplicate: Duplicate
+        def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., duplicate: _Optional[_Union[Duplicate, _Mapping]] = ...) -> None: ...
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_GUARD_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[BatchCreateMemoriesResponse.Result]
     revision: int
     durability: _common_pb2.Durability
-    def __init__(self, results: _Optional[_Iterable[_Union[BatchCreateMemoriesResponse.Result, _Mapping]]] = ..., revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ...) -> None: ...
+    duplicate_guard_skipped: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchCreateMemoriesResponse.Result, _Mapping]]] = ..., revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., duplicate_guard_skipped: bool = ...) -> None: ...
 
 class GetMemoryRequest(_message.Message):
-    __slots__ = ("namespace", "memory_id", "view", "as_of", "min_revision")
+    __slots__ = ("namespace", "memory_id", "view", "as_of", "min_revision", "include_access")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     MEMORY_ID_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ACCESS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     memory_id: str
     view: MemoryView
     as_of: _common_pb2.AsOf
     min_revision: int
-    def __init__(self, namespace: _Optional[str] = ..., memory_id: _Optional[str] = ..., view: _Optional[_Union[MemoryView, str]] = ..., as_of: _Optional[_Union[_common_pb2.AsOf, _Mapping]] = ..., min_revision: _Optional[int] = ...) -> None: ...
+    include_access: bool
+    def __init__(self, namespace: _Optional[str] = ..., memory_id: _Optional[str] = ..., view: _Optional[_Union[MemoryView, str]] = ..., as_of: _Optional[_Union[_common_pb2.AsOf, _Mapping]] = ..., min_revision: _Optional[int] = ..., include_access: bool = ...) -> None: ...
 
 class GetMemoryResponse(_message.Message):
     __slots__ = ("memory",)
@@ -326,7 +352,7 @@ class GetMemoryResponse(_message.Message):
     def __init__(self, memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
 
 class ListMemoriesRequest(_message.Message):
-    __slots__ = ("namespace", "page_size", "page_token", "scope", "filter", "create_time_range", "include_superseded", "as_of", "valid_at", "view", "min_revision")
+    __slots__ = ("namespace", "page_size", "page_token", "scope", "filter", "create_time_range", "include_superseded", "as_of", "valid_at", "view", "min_revision", "include_access")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -338,6 +364,7 @@ class ListMemoriesRequest(_message.Message):
     VALID_AT_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
     MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ACCESS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     page_size: int
     page_token: str
@@ -349,7 +376,8 @@ class ListMemoriesRequest(_message.Message):
     valid_at: _timestamp_pb2.Timestamp
     view: MemoryView
     min_revision: int
-    def __init__(self, namespace: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., scope: _Optional[_Union[_common_pb2.Scope, _Mapping]] = ..., filter: _Optional[_Union[_common_pb2.Filter, _Mapping]] = ..., create_time_range: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., include_superseded: bool = ..., as_of: _Optional[_Union[_common_pb2.AsOf, _Mapping]] = ..., valid_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., view: _Optional[_Union[MemoryView, str]] = ..., min_revision: _Optional[int] = ...) -> None: ...
+    include_access: bool
+    def __init__(self, namespace: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., scope: _Optional[_Union[_common_pb2.Scope, _Mapping]] = ..., filter: _Optional[_Union[_common_pb2.Filter, _Mapping]] = ..., create_time_range: _Optional[_Union[_common_pb2.TimeRange, _Mapping]] = ..., include_superseded: bool = ..., as_of: _Optional[_Union[_common_pb2.AsOf, _Mapping]] = ..., valid_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., view: _Optional[_Union[MemoryView, str]] = ..., min_revision: _Optional[int] = ..., include_access: bool = ...) -> None: ...
 
 class ListMemoriesResponse(_message.Message):
     __slots__ = ("memories", "next_page_token", "revision")

@@ -109,6 +109,11 @@ class MemoryServiceServicer(object):
     def AddMemories(self, request, context):
         """Remembers a conversation. Mode INFER distils facts with an LLM and reconciles them with what is
         stored; mode VERBATIM keeps each message as one EPISODE, without an LLM.
+
+        VERBATIM does not store a message again that was sent before. A message is the same when session, role, actor,
+        text and message_id are; without a message_id, when its create_time, which the caller must have given, is the
+        same. Without either, every message is a turn of its own: people repeat themselves. Times are not compared
+        where there is a message_id, metadata never is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,13 +122,29 @@ class MemoryServiceServicer(object):
     def CreateMemory(self, request, context):
         """Stores one memory as given. The way in for callers that extract facts themselves, entities and
         relations included.
+
+        Not stored again is what a current memory says already. The two say the same when everything the caller gives is
+        equal: scope, kind, text (in Unicode normal form C, without white space around it), metadata with its types,
+        importance, valid_until, expire_time, provenance, entities and relations. create_time and valid_from count
+        where the request gives them; where it leaves valid_from out, the stored memory must be true from no later a
+        moment. An EPISODE must also be the same message: its first provenance names a message_id, or the request
+        gives its create_time. The answer is then the memory that is there, as an UNCHANGED change with `duplicate`
+        set; there is no event, and `revision` is the namespace's newest. The check is part of the transaction: of
+        equal requests at the same moment one is stored. A request with a memory_id of its own, or with `supersedes`,
+        is stored whatever is there, and `duplicate` still names the memory that says the same.
+
+        An operator may also have memories passed over that are only nearly the same, by namespace: when the cosine of
+        the two texts' vectors reaches a threshold, for all kinds but EPISODE, where owner and kind are the same and the
+        stored memory is true and kept for no less time. That check sees what is indexed; when it cannot be made, the
+        memory is stored and the answer says so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateMemories(self, request, context):
-        """Stores up to 500 memories as given, all or nothing unless allow_partial is set.
+        """Stores up to 500 memories as given, all or nothing unless allow_partial is set. What CreateMemory says of memories
+        that say the same holds for each item, earlier items of the batch included.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,13 +42,35 @@ class MemoryServiceStub:
     AddMemories: _grpc.UnaryUnaryMultiCallable[_memory_pb2.AddMemoriesRequest, _memory_pb2.AddMemoriesResponse]
     """Remembers a conversation. Mode INFER distils facts with an LLM and reconciles them with what is
     stored; mode VERBATIM keeps each message as one EPISODE, without an LLM.
+
+    VERBATIM does not store a message again that was sent before. A message is the same when session, role, actor,
+    text and message_id are; without a message_id, when its create_time, which the caller must have given, is the
+    same. Without either, every message is a turn of its own: people repeat themselves. Times are not compared
+    where there is a message_id, metadata never is.
     """
     CreateMemory: _grpc.UnaryUnaryMultiCallable[_memory_pb2.CreateMemoryRequest, _memory_pb2.CreateMemoryResponse]
     """Stores one memory as given. The way in for callers that extract facts themselves, entities and
     relations included.
+
+    Not stored again is what a current memory says already. The two say the same when everything the caller gives is
+    equal: scope, kind, text (in Unicode normal form C, without white space around it), metadata with its types,
+    importance, valid_until, expire_time, provenance, entities and relations. create_time and valid_from count
+    where the request gives them; where it leaves valid_from out, the stored memory must be true from no later a
+    moment. An EPISODE must also be the same message: its first provenance names a message_id, or the request
+    gives its create_time. The answer is then the memory that is there, as an UNCHANGED change with `duplicate`
+    set; there is no event, and `revision` is the namespace's newest. The check is part of the transaction: of
+    equal requests at the same moment one is stored. A request with a memory_id of its own, or with `supersedes`,
+    is stored whatever is there, and `duplicate` still names the memory that says the same.
+
+    An operator may also have memories passed over that are only nearly the same, by namespace: when the cosine of
+    the two texts' vectors reaches a threshold, for all kinds but EPISODE, where owner and kind are the same and the
+    stored memory is true and kept for no less time. That check sees what is indexed; when it cannot be made, the
+    memory is stored and the answer says so.
     """
     BatchCreateMemories: _grpc.UnaryUnaryMultiCallable[_memory_pb2.BatchCreateMemoriesRequest, _memory_pb2.BatchCreateMemoriesResponse]
-    """Stores up to 500 memories as given, all or nothing unless allow_partial is set."""
+    """Stores up to 500 memories as given, all or nothing unless allow_partial is set. What CreateMemory says of memories
+    that say the same holds for each item, earlier items of the batch included.
+    """
     GetMemory: _grpc.UnaryUnaryMultiCallable[_memory_pb2.GetMemoryRequest, _memory_pb2.GetMemoryResponse]
     """Reads one memory."""
     ListMemories: _grpc.UnaryUnaryMultiCallable[_memory_pb2.ListMemoriesRequest, _memory_pb2.ListMemoriesResponse]
@@ -80,13 +102,35 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     AddMemories: _aio.UnaryUnaryMultiCallable[_memory_pb2.AddMemoriesRequest, _memory_pb2.AddMemoriesResponse]  # type: ignore[assignment]
     """Remembers a conversation. Mode INFER distils facts with an LLM and reconciles them with what is
     stored; mode VERBATIM keeps each message as one EPISODE, without an LLM.
+
+    VERBATIM does not store a message again that was sent before. A message is the same when session, role, actor,
+    text and message_id are; without a message_id, when its create_time, which the caller must have given, is the
+    same. Without either, every message is a turn of its own: people repeat themselves. Times are not compared
+    where there is a message_id, metadata never is.
     """
     CreateMemory: _aio.UnaryUnaryMultiCallable[_memory_pb2.CreateMemoryRequest, _memory_pb2.CreateMemoryResponse]  # type: ignore[assignment]
     """Stores one memory as given. The way in for callers that extract facts themselves, entities and
     relations included.
+
+    Not stored again is what a current memory says already. The two say the same when everything the caller gives is
+    equal: scope, kind, text (in Unicode normal form C, without white space around it), metadata with its types,
+    importance, valid_until, expire_time, provenance, entities and relations. create_time and valid_from count
+    where the request gives them; where it leaves valid_from out, the stored memory must be true from no later a
+    moment. An EPISODE must also be the same message: its first provenance names a message_id, or the request
+    gives its create_time. The answer is then the memory that is there, as an UNCHANGED change with `duplicate`
+    set; there is no event, and `revision` is the namespace's newest. The check is part of the transaction: of
+    equal requests at the same moment one is stored. A request with a memory_id of its own, or with `supersedes`,
+    is stored whatever is there, and `duplicate` still names the memory that says the same.
+
+    An operator may also have memories passed over that are only nearly the same, by namespace: when the cosine of
+    the two texts' vectors reaches a threshold, for all kinds but EPISODE, where owner and kind are the same and the
+    stored memory is true and kept for no less time. That check sees what is indexed; when it cannot be made, the
+    memory is stored and the answer says so.
     """
     BatchCreateMemories: _aio.UnaryUnaryMultiCallable[_memory_pb2.BatchCreateMemoriesRequest, _memory_pb2.BatchCreateMemoriesResponse]  # type: ignore[assignment]
-    """Stores up to 500 memories as given, all or nothing unless allow_partial is set."""
+    """Stores up to 500 memories as given, all or nothing unless allow_partial is set. What CreateMemory says of memories
+    that say the same holds for each item, earlier items of the batch included.
+    """
     GetMemory: _aio.UnaryUnaryMultiCallable[_memory_pb2.GetMemoryRequest, _memory_pb2.GetMemoryResponse]  # type: ignore[assignment]
     """Reads one memory."""
     ListMemories: _aio.UnaryUnaryMultiCallable[_memory_pb2.ListMemoriesRequest, _memory_pb2.ListMemoriesResponse]  # type: ignore[assignment]
@@ -121,6 +165,11 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_memory_pb2.AddMemoriesResponse, _abc.Awaitable[_memory_pb2.AddMemoriesResponse]]:
         """Remembers a conversation. Mode INFER distils facts with an LLM and reconciles them with what is
         stored; mode VERBATIM keeps each message as one EPISODE, without an LLM.
+
+        VERBATIM does not store a message again that was sent before. A message is the same when session, role, actor,
+        text and message_id are; without a message_id, when its create_time, which the caller must have given, is the
+        same. Without either, every message is a turn of its own: people repeat themselves. Times are not compared
+        where there is a message_id, metadata never is.
         """
 
     @_abc_1.abstractmethod
@@ -131,6 +180,21 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_memory_pb2.CreateMemoryResponse, _abc.Awaitable[_memory_pb2.CreateMemoryResponse]]:
         """Stores one memory as given. The way in for callers that extract facts themselves, entities and
         relations included.
+
+        Not stored again is what a current memory says already. The two say the same when everything the caller gives is
+        equal: scope, kind, text (in Unicode normal form C, without white space around it), metadata with its types,
+        importance, valid_until, expire_time, provenance, entities and relations. create_time and valid_from count
+        where the request gives them; where it leaves valid_from out, the stored memory must be true from no later a
+        moment. An EPISODE must also be the same message: its first provenance names a message_id, or the request
+        gives its create_time. The answer is then the memory that is there, as an UNCHANGED change with `duplicate`
+        set; there is no event, and `revision` is the namespace's newest. The check is part of the transaction: of
+        equal requests at the same moment one is stored. A request with a memory_id of its own, or with `supersedes`,
+        is stored whatever is there, and `duplicate` still names the memory that says the same.
+
+        An operator may also have memories passed over that are only nearly the same, by namespace: when the cosine of
+        the two texts' vectors reaches a threshold, for all kinds but EPISODE, where owner and kind are the same and the
+        stored memory is true and kept for no less time. That check sees what is indexed; when it cannot be made, the
+        memory is stored and the answer says so.
         """
 
     @_abc_1.abstractmethod
@@ -139,7 +203,9 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_pb2.BatchCreateMemoriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_pb2.BatchCreateMemoriesResponse, _abc.Awaitable[_memory_pb2.BatchCreateMemoriesResponse]]:
-        """Stores up to 500 memories as given, all or nothing unless allow_partial is set."""
+        """Stores up to 500 memories as given, all or nothing unless allow_partial is set. What CreateMemory says of memories
+        that say the same holds for each item, earlier items of the batch included.
+        """
 
     @_abc_1.abstractmethod
     def GetMemory(

@@ -13,8 +13,8 @@ from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
 from memoir_server.adapters.embedder.batching import BatchingEmbedder
 from memoir_server.adapters.embedder.cached import CachedEmbedder
 from memoir_server.adapters.embedder.hashing import HashEmbedder
-from memoir_server.adapters.graph.sqlite import SqliteGraph
-from memoir_server.adapters.index.sqlite import SqliteIndex
+from memoir_server.adapters.graph.sqlite import GRAPH_FILE, SqliteGraph
+from memoir_server.adapters.index.sqlite import INDEX_FILE, SqliteIndex
 from memoir_server.adapters.ledger.sqlite import SqliteLedger
 from memoir_server.app.clock import SystemClock, UuidV7
 from memoir_server.app.health import Health
@@ -23,6 +23,7 @@ from memoir_server.app.status import Stores
 from memoir_server.app.telemetry import Telemetry
 from memoir_server.app.testing import CountingEntropy, CountingIds, SteppingClock, WatchingClock
 from memoir_server.app.version import VERSION
+from memoir_server.domain.duplicate import Thresholds
 from memoir_server.domain.ranking.rank import RANKING_VERSION
 from memoir_server.domain.store import StoreKind
 from memoir_server.ports.clock import Clock, IdSource
@@ -47,8 +48,10 @@ from memoir_server.rpc.reset import ResetService
 from memoir_server.rpc.search import SearchService
 from memoir_server.rpc.tokens import Tokens
 from memoir_server.rpc.transfer import TransferService
+from memoir_server.service.accesses import Accesses
 from memoir_server.service.contexts import Contexts
 from memoir_server.service.doctor import Doctor
+from memoir_server.service.duplicates import CosineGuard
 from memoir_server.service.expiry import Sweeper
 from memoir_server.service.exporting import Exporting
 from memoir_server.service.freshness import Freshness
@@ -84,6 +87,7 @@ class Composition:
     projector: Projector
     resets: Resets
     sweeper: Sweeper
+    accesses: Accesses
     history: History
     doctor: Doctor
     remembering: Remembering
@@ -123,9 +127,11 @@ class Composition:
         page_bytes = self.settings.server.max_message_bytes * 3 // 4
         return {
             "memoir.v1.MemoryService": MemoryService(
-                self.remembering, self.recalling, self.scopes, tokens, page_bytes=page_bytes
+                self.remembering, self.recalling, self.scopes, self.accesses, tokens, page_bytes=page_bytes
             ),
-            "memoir.v1.SearchService": SearchService(self.recalling, Contexts(self.recalling, self.ledger)),
+            "memoir.v1.SearchService": SearchService(
+                self.recalling, Contexts(self.recalling, self.ledger, self.accesses)
+            ),
             "memoir.v1.GraphService": GraphService(self.graph_reading, tokens, page_bytes=page_bytes),
             "memoir.v1.HistoryService": HistoryService(self.history, self.ledger, tokens, page_bytes=page_bytes),
             "memoir.v1.ResetService": ResetService(self.resets, self.draining),
@@ -168,14 +174,22 @@ def compose(settings: Settings, telemetry: Telemetry) -> Composition:
     directory.mkdir(parents=True, exist_ok=True)
     clock, background_clock, ids, entropy = _sources(settings)
     cache = MemoryEmbeddingCache(settings.embedder.cache_bytes)
-    embedder = CachedEmbedder(BatchingEmbedder(_model(settings), max_batch=settings.embedder.max_batch), cache)
-    ledger = SqliteLedger(directory, entropy=entropy)
+    embedder = CachedEmbedder(_batching(settings), cache)
+    projection_files = (directory / INDEX_FILE, directory / GRAPH_FILE)
+    ledger = SqliteLedger(
+        directory, entropy=entropy, projections=projection_files, cache_bytes=settings.ledger.cache_bytes
+    )
     index = SqliteIndex(directory, hot_bytes=settings.index.hot_bytes)
     graph = SqliteGraph(directory)
     for store, name in ((ledger, "ledger"), (index, "index"), (graph, "graph")):
         telemetry.watch_store(store, name, _TRACED_STORES[name])
     projector = Projector(ledger=ledger, index=index, graph=graph, embedder=embedder, clock=background_clock)
     freshness = Freshness(ledger, projector)
+    accesses = Accesses(
+        ledger, background_clock, enabled=settings.accesses.enabled, flush_seconds=settings.accesses.flush_seconds
+    )
+    thresholds = Thresholds(default=settings.duplicates.cosine, namespaces=settings.duplicates.namespaces)
+    guard = CosineGuard(ledger=ledger, index=index, embedder=embedder, projector=projector, thresholds=thresholds)
     projections: dict[StoreKind, Projection] = {StoreKind.INDEX: index, StoreKind.GRAPH: graph}
     return Composition(
         settings=settings,
@@ -188,11 +202,19 @@ def compose(settings: Settings, telemetry: Telemetry) -> Composition:
             ledger=ledger, projections=projections, embedder=embedder, projector=projector, clock=clock, ids=ids
         ),
         sweeper=Sweeper(ledger, background_clock),
+        accesses=accesses,
         history=History(ledger),
         doctor=Doctor(ledger=ledger, projections=projections, embedder=embedder, projector=projector, clock=clock),
-        remembering=Remembering(ledger, freshness, clock, ids),
+        remembering=Remembering(ledger, freshness, clock, ids, guard),
         recalling=Recalling(
-            ledger=ledger, index=index, graph=graph, embedder=embedder, freshness=freshness, clock=clock, ids=ids
+            ledger=ledger,
+            index=index,
+            graph=graph,
+            embedder=embedder,
+            freshness=freshness,
+            clock=clock,
+            ids=ids,
+            accesses=accesses,
         ),
         graph_reading=GraphReading(ledger=ledger, graph=graph, freshness=freshness, clock=clock),
         scopes=Scopes(ledger, clock),
@@ -213,6 +235,11 @@ def _sources(settings: Settings) -> tuple[Clock, Clock, IdSource, Callable[[int]
         return stepping, WatchingClock(stepping), CountingIds(), CountingEntropy()
     clock = SystemClock()
     return clock, clock, UuidV7(), os.urandom
+
+
+def _batching(settings: Settings) -> Embedder:
+    chosen = settings.embedder
+    return BatchingEmbedder(_model(settings), max_batch=chosen.max_batch, parallel=chosen.threads)
 
 
 def _model(settings: Settings) -> Embedder:

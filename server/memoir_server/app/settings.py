@@ -46,13 +46,21 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSettings:
+    """The ledger."""
+
+    cache_bytes: int = 64 * 1024 * 1024
+    """Memory for memories that searches have shown, and the speakers of scopes; 0 holds none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderSettings:
     """The embedding model."""
 
     model: str = "all-MiniLM-L6-v2"
     """Name of a known model, path of a model folder, or "hash": deterministic vectors for tests."""
     threads: int = 1
-    """Threads that compute."""
+    """Threads that compute, and batches embedded at a time."""
     max_batch: int = 32
     """Texts embedded together at most."""
     cache_bytes: int = 64 * 1024 * 1024
@@ -65,6 +73,26 @@ class IndexSettings:
 
     hot_bytes: int = 1 << 30
     """Memory for index entries in use; 0 holds none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateSettings:
+    """When a new memory counts as known already although its words differ."""
+
+    cosine: float = 0.0
+    """Cosine of two texts' vectors from which they say the same, 0 < cosine <= 1; 0: only equal ones do."""
+    namespaces: Mapping[str, float] = field(default_factory=dict)
+    """The same for single namespaces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """Counting how often memories are returned."""
+
+    enabled: bool = True
+    """Count."""
+    flush_seconds: float = 30.0
+    """Time between writes of what was counted; what a killed process loses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +140,11 @@ class Settings:
     """Everything that can be set. `load` is the way in; constructing directly skips the checks across sections."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    duplicates: DuplicateSettings = field(default_factory=DuplicateSettings)
+    accesses: AccessSettings = field(default_factory=AccessSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
@@ -141,14 +172,19 @@ class Settings:
                 value = getattr(values, entry.name)
                 if entry.name == "api_keys":
                     value = [key.public() for key in value]
+                if isinstance(value, Mapping):
+                    value = dict(value)
                 shown[f"{section.name}.{entry.name}"] = str(value) if isinstance(value, Path) else value
         return shown
 
 
 _SECTIONS: Mapping[str, type[Any]] = {
     "server": ServerSettings,
+    "ledger": LedgerSettings,
     "embedder": EmbedderSettings,
     "index": IndexSettings,
+    "duplicates": DuplicateSettings,
+    "accesses": AccessSettings,
     "auth": AuthSettings,
     "limits": LimitSettings,
     "telemetry": TelemetrySettings,
@@ -222,10 +258,15 @@ def check(settings: Settings) -> Settings:
         )
     _at_least("server.max_message_bytes", server.max_message_bytes, 65536)
     _at_least("server.drain_seconds", server.drain_seconds, 0)
+    _at_least("ledger.cache_bytes", settings.ledger.cache_bytes, 0)
     _at_least("embedder.threads", embedder.threads, 1)
     _at_least("embedder.max_batch", embedder.max_batch, 1)
     _at_least("embedder.cache_bytes", embedder.cache_bytes, 0)
     _at_least("index.hot_bytes", settings.index.hot_bytes, 0)
+    _cosine("duplicates.cosine", settings.duplicates.cosine)
+    for namespace, cosine in settings.duplicates.namespaces.items():
+        _cosine(f"duplicates.namespaces.{namespace}", cosine)
+    _at_least("accesses.flush_seconds", settings.accesses.flush_seconds, 0.1)
     _at_least("limits.max_calls", limits.max_calls, 1)
     _at_least("limits.max_watches", limits.max_watches, 1)
     _at_least("limits.calls_per_second", limits.calls_per_second, 0)
@@ -241,6 +282,12 @@ def check(settings: Settings) -> Settings:
     return settings
 
 
+def _cosine(key: str, value: float) -> None:
+    # So written that NaN is refused too.
+    if not 0 <= value <= 1:
+        raise SettingsError(key, value, "is not a cosine threshold", "give one above 0 and up to 1, or 0 for none")
+
+
 def _at_least(key: str, value: float, minimum: float) -> None:
-    if value < minimum:
+    if not value >= minimum:
         raise SettingsError(key, value, f"is below {minimum}", f"give {minimum} or more")

@@ -59,6 +59,8 @@ def parse_value(key: str, value: Any, declared: str) -> Any:
         return Path(_text(key, value)).expanduser()
     if declared == "str":
         return _text(key, value)
+    if declared == "Mapping[str, float]":
+        return _by_namespace(key, value)
     return _api_keys(key, value)
 
 
@@ -91,6 +93,25 @@ def _number(key: str, value: Any, *, whole: bool) -> int | float:
         return value
     kind = "a whole number" if whole else "a number"
     raise SettingsError(key, value, f"is not {kind}", f"give {kind}")
+
+
+def _by_namespace(key: str, value: Any) -> dict[str, float]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            raise SettingsError(key, value, "is not JSON", 'in the environment, write {"chat": 0.95}') from None
+    if not isinstance(value, dict):
+        raise SettingsError(key, value, "is not a table", f"write [{key}] and a line for each namespace below it")
+    for namespace in value:
+        if namespace == "*" or not _NAMESPACE.fullmatch(namespace):
+            raise SettingsError(
+                f"{key}.{namespace}",
+                value[namespace],
+                "names no namespace",
+                "use lower-case letters, digits and hyphens",
+            )
+    return {namespace: float(_number(f"{key}.{namespace}", entry, whole=False)) for namespace, entry in value.items()}
 
 
 def _api_keys(key: str, value: Any) -> tuple[ApiKeySettings, ...]:

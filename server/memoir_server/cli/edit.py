@@ -42,6 +42,9 @@ def get(
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="TIME|REVISION", help="As it was at this moment.")
     ] = None,
+    access: Annotated[
+        bool, typer.Option("--access", help="Also how often it was returned before, and when last.")
+    ] = False,
     target: Target = DEFAULT_TARGET,
     namespace: Namespace = DEFAULT_NAMESPACE,
     timeout: Timeout = DEFAULT_TIMEOUT,
@@ -50,7 +53,7 @@ def get(
     """Show one memory with all its fields."""
     known_at = moment(as_of)
     with connect(target, namespace, timeout) as memoir:
-        memory = memoir.get(memory_id, as_of=known_at)
+        memory = memoir.get(memory_id, as_of=known_at, include_access=access)
     print_json(memory) if json else show_memory(memory)
 
 

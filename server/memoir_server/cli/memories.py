@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from memoir import Memoir, PhaseFailed, PhaseHits, SearchEvent, SearchFold, SearchHit, SearchStarted
+from memoir import ChangeAction, Memoir, PhaseFailed, PhaseHits, SearchEvent, SearchFold, SearchHit, SearchStarted
 from memoir_server.cli.connection import (
     DEFAULT_NAMESPACE,
     DEFAULT_TARGET,
@@ -27,6 +27,9 @@ from memoir_server.cli.progress import counting
 from memoir_server.cli.render import console, hit_line, memory_line, messages, print_event_json, print_json
 from memoir_server.cli.replay import replay
 from memoir_server.cli.transcript import Transcript, read_transcript
+
+ALREADY_KNOWN = "already known"
+"""What is said of a memory that was not stored again."""
 
 Kind = Literal["FACT", "PREFERENCE", "EVENT", "PROCEDURE", "SUMMARY"]
 Recipe = Literal["balanced", "semantic", "keyword", "graph", "recent"]
@@ -59,26 +62,34 @@ def add(
             _add_transcript(memoir, read_transcript(transcript), user=user, agent=agent, json=json)
         elif kind is not None and text is not None:
             memory = memoir.create(text, kind=kind, user_id=user, agent_id=agent, session_id=session)
-            print_json(memory) if json else console.print(memory_line(memory))
+            if json:
+                print_json(memory)
+            elif memory.duplicate is not None:
+                console.print(ALREADY_KNOWN, memory_line(memory))
+            else:
+                console.print(memory_line(memory))
         elif text is not None:
             result = memoir.add([{"role": "user", "content": text}], user_id=user, agent_id=agent, session_id=session)
             if json:
                 print_json(result)
                 return
             for change in result.changes:
-                console.print(change.action.lower(), memory_line(change.memory))
+                known = change.action == ChangeAction.UNCHANGED
+                console.print(ALREADY_KNOWN if known else change.action.lower(), memory_line(change.memory))
 
 
 def _add_transcript(memoir: Memoir, transcript: Transcript, *, user: str | None, agent: str | None, json: bool) -> None:
-    owner, added = user or transcript.user_id, 0
+    owner, added, known = user or transcript.user_id, 0, 0
     with counting("remembering", len(transcript.messages), quiet=json) as advance:
         for turns, result in replay(memoir, transcript, owner, agent or transcript.agent_id):
-            added += len(result.changes)
+            known += sum(change.action == ChangeAction.UNCHANGED for change in result.changes)
+            added += sum(change.action != ChangeAction.UNCHANGED for change in result.changes)
             advance(len(turns))
             if json:
                 print_json(result)
     if not json:
-        console.print(f"{added} memories of {owner} from {len(transcript.messages)} messages", markup=False)
+        remark = f", {known} {ALREADY_KNOWN}" if known else ""
+        console.print(f"{added} memories of {owner} from {len(transcript.messages)} messages{remark}", markup=False)
 
 
 def search(

@@ -115,6 +115,8 @@ def show_memory(memory: Memory) -> None:
         ("superseded by", memory.superseded_by),
         ("revision", memory.revision),
         ("etag", memory.etag),
+        ("accesses", memory.access_count),
+        ("last access", memory.last_access_time),
     ]
     for name, value in rows:
         if value is None or value == "":

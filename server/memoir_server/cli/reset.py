@@ -86,7 +86,7 @@ def show_plan(plan: ResetPlan) -> None:
 
 
 def _execute(memoir: Memoir, plan: ResetPlan, *, json: bool) -> Reset:
-    latest = memoir.execute_reset(plan)
+    latest: Reset = memoir.execute_reset(plan)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=messages, transient=True, disable=json) as progress:
         bars = {e.store: progress.add_task(e.store.lower(), total=e.planned) for e in latest.effects if e.planned}

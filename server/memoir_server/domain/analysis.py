@@ -32,7 +32,9 @@ anew."""
 MAX_TERM_LENGTH: Final = 64
 """Longest term in code points; what is longer (encoded data, mostly) is cut."""
 
-_STEM_CACHE_WORDS: Final = 65_536
+_CACHED_WORDS: Final = 65_536
+_CACHED_LENGTH: Final = 64
+"""Longest word, in code points, that is remembered: about 35 MB when all are that long."""
 
 # Words that carry grammar rather than content. Words with a second life as a name, month or country
 # ("will", "may", "us", "can") are left in: their frequency already weighs them down.
@@ -112,11 +114,15 @@ def analyse(text: str, *, language: str = "english") -> tuple[str, ...]:
         ValueError: If the language has no stemmer.
     """
     _check_language(language)
-    english = language == "english"
-    words = tuple(_words(_fold(text), english=english))
-    if english:
-        words = tuple(word for word in words if word not in _ENGLISH_FUNCTION_WORDS) or words
-    return tuple(_term(word, language) for word in words)
+    folded = _fold(text)
+    words: list[str] = (_ASCII_WORD if folded.isascii() else _WORD).findall(folded)
+    read = [
+        _terms_of(word, language) if len(word) <= _CACHED_LENGTH else _terms_of.__wrapped__(word, language)
+        for word in words
+    ]
+    terms = tuple([term for content, _ in read for term in content])
+    # Nothing but function words: then they count.
+    return terms or tuple([term for _, function in read for term in function])
 
 
 def _fold(text: str) -> str:
@@ -128,19 +134,30 @@ def _fold(text: str) -> str:
     return _INVISIBLE.sub("", folded.replace(_ZERO_WIDTH_SPACE, " "))
 
 
-def _words(folded: str, *, english: bool) -> Iterator[str]:
-    """Words of a folded text, unstemmed; pairs of characters for scripts without spaces."""
-    if folded.isascii():
-        for match in _ASCII_WORD.finditer(folded):
-            yield from _without_clitic(match[0], english=english)
-        return
-    for match in _WORD.finditer(folded):
-        for word in _without_clitic(match[0], english=english):
-            for segment in _SEGMENT.finditer(word):
-                if segment["unspaced"] is None:
-                    yield segment[0]
-                else:
-                    yield from _pairs(segment[0])
+@functools.lru_cache(maxsize=_CACHED_WORDS)
+def _terms_of(word: str, language: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Terms of a folded word that carry content, and those that carry grammar. What one word gives depends on no other:
+    most words of a query were met before."""
+    english = language == "english"
+    content: list[str] = []
+    function: list[str] = []
+    for part in _parts(word, english=english):
+        of = function if english and part in _ENGLISH_FUNCTION_WORDS else content
+        of.append(_term(part, language))
+    return tuple(content), tuple(function)
+
+
+def _parts(word: str, *, english: bool) -> Iterator[str]:
+    """Words of the index in a folded word, unstemmed; pairs of characters for scripts without spaces."""
+    for part in _without_clitic(word, english=english):
+        if part.isascii():
+            yield part
+            continue
+        for segment in _SEGMENT.finditer(part):
+            if segment["unspaced"] is None:
+                yield segment[0]
+            else:
+                yield from _pairs(segment[0])
 
 
 def _without_clitic(word: str, *, english: bool) -> Iterator[str]:
@@ -176,7 +193,6 @@ def _term(word: str, language: str) -> str:
     return _stem(word, language) if stemmed else word
 
 
-@functools.lru_cache(maxsize=_STEM_CACHE_WORDS)
 def _stem(word: str, language: str) -> str:
     # A stem may not be empty; no known algorithm does that, but a term must not be.
     return _stemmer(language).stemWord(word)[:MAX_TERM_LENGTH] or word

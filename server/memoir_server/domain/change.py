@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from memoir_server.domain.memory import Memory, MemoryKind, Scope
@@ -116,8 +116,7 @@ def stamp(
         after = draft.after
         if after is not None:
             fresh_episode = draft.type is EventType.CREATED and after.kind is MemoryKind.EPISODE
-            after = replace(
-                after,
+            after = after.placed(
                 namespace=namespace,
                 revision=revision,
                 update_time=commit_time,

@@ -83,14 +83,18 @@ def parse_dates(query: str, *, now: dt.datetime) -> tuple[DateWindow, ...]:
     """
     if now.tzinfo is None:
         raise ValueError(f"now={now.isoformat()}: give a time with a time zone")
+    lowered = query.lower()
+    words = _EVERY_NEEDED.intersection(_WORD.findall(lowered))
+    if not words:
+        # Most questions point at no time.
+        return ()
     reading = _Reading(now)
     # Each rule takes its words out of the question, so that "7 May 2023" is not also "May" and "2023".
-    rest = query.lower().replace("\u2019", "'")
+    rest = lowered.replace("\u2019", "'")
     if len(rest) != len(query):
         # Lower-casing a few letters changes their number; the original is only consulted for capitals.
         query = rest
     found: list[tuple[int, DateWindow]] = []
-    words = frozenset(_WORD.findall(rest))
     for needed, pattern, rule in _RULES:
         if needed.isdisjoint(words):
             # Most questions have words for one or two rules at most; a search through them all costs ten times as much.
@@ -106,6 +110,8 @@ def parse_dates(query: str, *, now: dt.datetime) -> tuple[DateWindow, ...]:
                     continue
             found.extend((match.start(), window) for window in windows)
             rest = rest[: match.start()] + " " * len(match[0]) + rest[match.end() :]
+    if len(found) == 1:
+        return (found[0][1],)
     found.sort(key=lambda item: item[0])
     return tuple(dict.fromkeys(window for _, window in found))
 
@@ -423,3 +429,5 @@ _RULES: Final[tuple[tuple[frozenset[str], re.Pattern[str], _Rule], ...]] = tuple
         (_YEARS_NEEDED, rf"(?<![\w$€£#.,/-]){_YEAR}(?![%/-]|[.,:][0-9])", _bare_year),
     )
 )
+
+_EVERY_NEEDED: Final = frozenset[str]().union(*(needed for needed, _, _ in _RULES))

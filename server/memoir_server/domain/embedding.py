@@ -7,6 +7,7 @@ ledger, in the cache key and in every index.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,13 +75,23 @@ def embedding_key(model: EmbeddingModel, text: str, *, kind: EmbedKind = EmbedKi
     Returns:
         32 bytes. The text cannot be read back from them, but a guess can be confirmed: erasure purges keys too.
     """
-    digest = hashlib.sha256(b"memoir-embedding\x00")
-    role = kind.value if model.asymmetric else ""
-    for field in (model.name, model.version, role, text):
-        data = field.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
+    digest = _key_beginning(model, kind).copy()
+    digest.update(_framed(text))
     return digest.digest()
+
+
+@functools.lru_cache(maxsize=64)
+def _key_beginning(model: EmbeddingModel, kind: EmbedKind) -> hashlib._Hash:
+    """What all keys of a model and a kind have in common. Copied, never updated."""
+    digest = hashlib.sha256(b"memoir-embedding\x00")
+    for field in (model.name, model.version, kind.value if model.asymmetric else ""):
+        digest.update(_framed(field))
+    return digest
+
+
+def _framed(field: str) -> bytes:
+    data = field.encode("utf-8", "surrogatepass")
+    return len(data).to_bytes(8, "big") + data
 
 
 def embedding_keys(model: EmbeddingModel, text: str) -> tuple[bytes, ...]:
@@ -103,11 +114,17 @@ def decode_vector(data: bytes, dimension: int) -> Vector | None:
     The check covers length, finite values and norm, so bytes that were cut, zeroed or made by another model of a
     different size never enter a ranking.
     """
+    vector = view_vector(data, dimension)
+    return None if vector is None else vector.copy()
+
+
+def view_vector(data: bytes, dimension: int) -> Vector | None:
+    """Like `decode_vector`, without a copy: read-only, and `data` lives as long as the vector does."""
     if len(data) != dimension * _BYTES_PER_COMPONENT:
         return None
-    vector = np.frombuffer(data, dtype=_WIRE_TYPE).astype(np.float32)
-    # In double precision: damaged bytes may be huge, and their squares would overflow a float32.
-    squared = float(np.square(vector, dtype=np.float64).sum())
+    vector = np.frombuffer(data, dtype=_WIRE_TYPE).astype(np.float32, copy=False)
+    # Damaged bytes may be huge, and their squares infinite: no unit vector either. vdot does not warn of it.
+    squared = float(np.vdot(vector, vector))
     # A comparison with NaN is false, so damaged values fail here as well.
     if not abs(squared - 1.0) <= 2 * UNIT_NORM_TOLERANCE:
         return None

@@ -68,7 +68,7 @@ def describe(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateColumns:
-    """Candidates of one query as columns of equal length n, so that ranking is arithmetic over arrays.
+    """Versions of memories as columns of equal length n, so that ranking is arithmetic over arrays.
 
     A revision names one version within its namespace, so `revision` is the key that joins the columns of two arms.
     `session` and `speaker` hold codes: equal code, equal value; -1 is none. `speaker_names[code]` is the name; codes
@@ -93,26 +93,66 @@ class CandidateColumns:
     def __len__(self) -> int:
         return len(self.revision)
 
+    def at(self, rows: NDArray[np.int64]) -> CandidateColumns:
+        """The columns of some rows, copied."""
+        return CandidateColumns(
+            memory_id=[self.memory_id[row] for row in rows.tolist()],
+            revision=self.revision[rows],
+            create_time=self.create_time[rows],
+            session=self.session[rows],
+            turn=self.turn[rows],
+            speaker=self.speaker[rows],
+            speaker_names=self.speaker_names,
+            length=self.length[rows],
+            asks=self.asks[rows],
+            importance=self.importance[rows],
+            kind=self.kind[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeywordCandidates:
-    """Entries that hold at least one query term.
+    """Entries that hold at least one query term: the `rows` of a `table`, ascending by revision. An index that answers
+    both arms from one table passes the same object, and nothing needs to be copied or matched by revision.
 
     `frequency[i, j]` is how often query term j occurs in candidate i. `document_count`, `mean_length` (terms) and
     `document_frequency[j]` are statistics of the entries of the selection's owner scope that are current at its
     revision, so that neither another user's data nor later writes move the scores.
     """
 
-    columns: CandidateColumns
+    table: CandidateColumns
+    rows: NDArray[np.int64]
     frequency: NDArray[np.int64]
     document_count: int
     mean_length: float
     document_frequency: NDArray[np.int64]
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def columns(self) -> CandidateColumns:
+        """The candidates' own columns, copied."""
+        return self.table.at(self.rows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenseCandidates:
-    """Nearest entries; `cosine[i]` is computed from the stored float32 vectors, rounded to 1e-6."""
+    """Nearest entries, and those asked for by name: the `rows` of a `table`, ascending by revision.
 
-    columns: CandidateColumns
+    `cosine[i]` is computed from the stored float32 vectors in float64, rounded to 1e-6. `nearest` of the rows are there
+    for being near.
+    """
+
+    table: CandidateColumns
+    rows: NDArray[np.int64]
     cosine: NDArray[np.float64]
+    nearest: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def columns(self) -> CandidateColumns:
+        """The candidates' own columns, copied."""
+        return self.table.at(self.rows)

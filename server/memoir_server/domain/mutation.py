@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from memoir_server.domain.change import Change, Draft, Origin
+from memoir_server.domain.duplicate import Twin
 from memoir_server.domain.embedding import EmbeddingModel, Vector
 from memoir_server.domain.memory import Memory
 from memoir_server.domain.time import Instant
@@ -25,17 +26,19 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The drafts to commit, in order, and what the caller needs to answer a duplicate of the request alike."""
+    """The drafts to commit, in order, and what the caller needs to answer a duplicate of the request alike. `mentions`:
+    memories that the outcome names beside those of the drafts; when one of them is erased, the outcome goes too."""
 
     drafts: Sequence[Draft]
     outcome: bytes = b""
+    mentions: Sequence[str] = ()
 
 
 class Decide(Protocol):
     """Decides a mutation from the current memories. Pure and quick: it runs while the namespace is locked.
 
-    `found` holds those of the mutation's memory_ids that exist and have not expired. A MemoirError it raises undoes
-    the mutation and reaches the caller.
+    `found` holds those of the mutation's memory_ids that exist and have not expired, and the memories that match one of
+    its twins. A MemoirError it raises undoes the mutation and reaches the caller.
     """
 
     def __call__(self, found: Mapping[str, Memory]) -> Decision: ...
@@ -52,7 +55,7 @@ class ReadyVectors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
-    """One ledger transaction."""
+    """One ledger transaction. Drafts may concern the memories named by `memory_ids` only, not those found as twins."""
 
     namespace: str
     memory_ids: Sequence[str]
@@ -61,6 +64,7 @@ class Mutation:
     origin: Origin
     idempotency: IdempotencyKey | None = None
     vectors: ReadyVectors | None = None
+    twins: Sequence[Twin] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

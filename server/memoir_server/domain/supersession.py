@@ -39,7 +39,7 @@ def supersede(memory: Memory, contradicted: Sequence[Memory]) -> Supersession:
         else:
             closed.append(replace(other, valid_until=memory.valid_from, superseded_by=memory.memory_id))
     ids = tuple(other.memory_id for other in closed)
-    return Supersession(replace(memory, supersedes=ids), tuple(closed))
+    return Supersession(memory if memory.supersedes == ids else replace(memory, supersedes=ids), tuple(closed))
 
 
 def _begin(memory: Memory) -> float:

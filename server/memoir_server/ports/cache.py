@@ -28,6 +28,11 @@ class EmbeddingCache(ABC):
             CacheUnavailable: If the cache cannot be asked.
         """
 
+    def at_hand(self, key: bytes) -> bytes | None:
+        """The entry of a key that lies in this process's memory; None when it does not or nobody knows. Never waits.
+        A cache elsewhere has nothing at hand."""
+        return None
+
     @abstractmethod
     async def put_many(self, entries: Mapping[bytes, bytes]) -> None:
         """Keep ``entries``, replacing those of the same key; older entries may be dropped to make room.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from memoir_server.domain.embedding import EmbeddingModel, EmbedKind, Vectors
+from memoir_server.domain.embedding import EmbeddingModel, EmbedKind, Vector, Vectors
 
 
 class EmbedderUnavailable(Exception):
@@ -55,6 +55,12 @@ class Embedder(ABC):
         Raises:
             EmbedderUnavailable: If the model cannot answer, or after :meth:`close`.
         """
+
+    def at_hand(self, text: str, *, kind: EmbedKind) -> Vector | None:
+        """The vector that `embed` would give for the text, when it lies in memory already; None otherwise: embed it.
+        Never waits. The array may be shared and read-only: it must not be changed. An embedder that keeps nothing has
+        nothing at hand."""
+        return None
 
     async def purge(self, texts: Sequence[str]) -> None:  # noqa: B027 - most embedders have nothing to do
         """Forget whatever is kept of ``texts``, in calls in flight too; used by erasure. An embedder that keeps nothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from memoir_server.domain.entry import DenseCandidates, IndexEntry, KeywordCandi
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.selection import Selection
 from memoir_server.ports.projection import Projection, Remove, Retire
+
+NO_REVISIONS: Final = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,16 @@ class MemoryIndex(Projection):
         """Entries that hold at least one of the distinct analysed terms; no terms, no candidates."""
 
     @abstractmethod
-    async def dense(self, namespace: str, vector: NDArray[np.float32], query: IndexQuery) -> DenseCandidates:
-        """The nearest entries by cosine to the unit vector, shape (dimension,)."""
+    async def dense(
+        self,
+        namespace: str,
+        vector: NDArray[np.float32],
+        query: IndexQuery,
+        *,
+        also: NDArray[np.int64] = NO_REVISIONS,
+    ) -> DenseCandidates:
+        """The nearest entries by cosine to the unit vector, shape (dimension,); and, whatever their rank, the entries
+        of the revisions `also` names (ascending), as far as the query allows them."""
 
     @abstractmethod
     async def model(self) -> EmbeddingModel | None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.domain.access import Kept, Noted
 from memoir_server.domain.change import Change, EventType, Head, Origin
 from memoir_server.domain.consistency import Portion, Version
+from memoir_server.domain.duplicate import Twin
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.filter import Family
 from memoir_server.domain.graph import MemoryFacts
 from memoir_server.domain.memory import NEVER, Memory, Scope
 from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
-from memoir_server.domain.reset import Reset, ResetReceipt, ResetTarget
+from memoir_server.domain.reset import Reset, ResetReceipt, ResetTarget, StoreEffect
 from memoir_server.domain.scopes import ScopeCount, ScopeDimension
 from memoir_server.domain.selection import Selection, TimeRange
 from memoir_server.domain.store import StoreKind
@@ -85,6 +87,10 @@ class TargetCount:
     changed_revision: int
 
 
+Recount = Callable[[ResetTarget, TargetCount], tuple[StoreEffect, ...]]
+"""What the reset of a target does to each store, given what the target holds. Called inside a transaction: no I/O."""
+
+
 class Ledger(ABC):
     """Change log, current state, versions, idempotency records, projection work, resets.
 
@@ -116,8 +122,8 @@ class Ledger(ABC):
         """Runs one mutation.
 
         Under the namespace's lock: looks up the idempotency record (same fingerprint: returns the first result, with
-        `replayed`; another one: raises RequestIdReused); loads the memories; where one of them has expired by
-        `mutation.now`, first records its EXPIRED change; calls `decide`; stamps the drafts; writes. When
+        `replayed`; another one: raises RequestIdReused); loads the memories and the twins; where one of the former has
+        expired by `mutation.now`, first records its EXPIRED change; calls `decide`; stamps the drafts; writes. When
         `decide` raises a MemoirError nothing is kept and it propagates. Failures are not recorded as idempotent.
         A mutation without drafts changes nothing but still records its idempotency key. `mutation.vectors` are kept
         before any projection can see the changes.
@@ -152,6 +158,11 @@ class Ledger(ABC):
         self, namespace: str, memory_ids: Sequence[str], *, revision: int, now: Instant
     ) -> Mapping[str, Memory]:
         """The versions current at `revision` (NEVER - 1: now) of memories that still exist and have not expired."""
+
+    @abstractmethod
+    async def twins(self, namespace: str, twins: Sequence[Twin], *, now: Instant) -> Sequence[Memory]:
+        """The current memories that match one of the twins, as a commit would find them: of each twin a few at most,
+        oldest versions first."""
 
     @abstractmethod
     async def list_memories(
@@ -314,6 +325,17 @@ class Ledger(ABC):
     async def expired(self, now: Instant, *, limit: int) -> Sequence[tuple[str, str]]:
         """(namespace, memory_id) of memories past their expire_time that have no EXPIRED event yet."""
 
+    # -- accesses
+
+    @abstractmethod
+    async def note_accesses(self, namespace: str, noted: Sequence[Noted]) -> None:
+        """Adds to the counts of memories that still exist; the others are passed over. No event, no revision. The count
+        of a memory goes with it, in the transaction that removes it."""
+
+    @abstractmethod
+    async def accesses(self, namespace: str, memory_ids: Sequence[str]) -> Mapping[str, Kept]:
+        """What is noted of memories that exist; count 0 where nothing is. Those that do not exist are absent."""
+
     # -- resets
 
     @abstractmethod
@@ -345,9 +367,11 @@ class Ledger(ABC):
         allow_drift: bool,
         now: Instant,
         origin: Origin,
+        recount: Recount,
         key: IdempotencyKey | None = None,
     ) -> Reset:
-        """In one transaction under the namespace's lock: checks state, expiry and drift (raises ResetPlanStale);
+        """In one transaction under the namespace's lock: checks state, expiry and drift (raises ResetPlanStale); with
+        `allow_drift`, counts the target again and sets the effects that `recount` makes of it;
         appends one DELETED event per memory of the target that exists now (keep_vector: one UPDATED event without
         entities and relations instead), which takes them out of every read at once; fixes the fence at the last of
         them; moves the reset to RUNNING. Already RUNNING or SUCCEEDED: returns it unchanged. FAILED: RUNNING again
@@ -369,6 +393,11 @@ class Ledger(ABC):
     @abstractmethod
     async def removed_memories(self, namespace: str, reset_id: str, *, after: str, limit: int) -> Sequence[str]:
         """Ids of the memories the reset removed, ascending, after an id; kept until the reset is finished."""
+
+    @abstractmethod
+    async def versions_of_others(self, namespace: str, reset_id: str, revisions: Collection[int]) -> frozenset[int]:
+        """Those of the revisions that made versions of memories which the reset did not remove, by life: an id may have
+        been used before or again. What has been erased is nobody's."""
 
     @abstractmethod
     async def removed_versions(self, namespace: str, reset_id: str, *, after: int, limit: int) -> Sequence[Memory]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, cast
 
 from memoir.v1 import common_pb2
 from memoir.v1 import memory_pb2 as pb
+from memoir_server.domain.access import Access
 from memoir_server.domain.change import Change, EventType
 from memoir_server.domain.conversation import AddMode, NewMemory
-from memoir_server.domain.errors import FeatureDisabled, FieldInvalid, MemoirError
+from memoir_server.domain.errors import FeatureDisabled, FieldInvalid, MemoirError, MemoryNotFound
 from memoir_server.domain.memory import Memory, Scope
 from memoir_server.domain.scopes import ScopeDimension
+from memoir_server.domain.search import AsOf
 from memoir_server.ports.ledger import ListPosition
 from memoir_server.rpc.convert.filter import read_as_of, read_optional_filter
 from memoir_server.rpc.convert.memory import (
@@ -23,14 +26,18 @@ from memoir_server.rpc.convert.memory import (
     read_scope,
     wants_full,
     write_change,
+    write_duplicate,
+    write_known,
     write_memory,
     write_scope,
+    write_unchanged,
 )
 from memoir_server.rpc.convert.time import read_optional_time, read_range, write_time
 from memoir_server.rpc.errors import status_of
 from memoir_server.rpc.incoming import Incoming
 from memoir_server.rpc.paging import page_size, parameters_of
 from memoir_server.rpc.tokens import ListToken, ScopesToken, Tokens
+from memoir_server.service.accesses import Accesses
 from memoir_server.service.recalling import ListSpec, Recalling
 from memoir_server.service.remembering import Remembering, Written
 from memoir_server.service.scopes import Scopes
@@ -42,11 +49,19 @@ class MemoryService:
     """The write path and the point reads. `page_bytes` bounds the size of a listing's page."""
 
     def __init__(
-        self, remembering: Remembering, recalling: Recalling, scopes: Scopes, tokens: Tokens, *, page_bytes: int
+        self,
+        remembering: Remembering,
+        recalling: Recalling,
+        scopes: Scopes,
+        accesses: Accesses,
+        tokens: Tokens,
+        *,
+        page_bytes: int,
     ) -> None:
         self._remembering = remembering
         self._recalling = recalling
         self._scopes = scopes
+        self._accesses = accesses
         self._tokens = tokens
         self._page_bytes = page_bytes
 
@@ -63,9 +78,7 @@ class MemoryService:
         response = pb.AddMemoriesResponse(
             revision=written.revision, durability=_durability(written), mode=pb.ADD_MODE_VERBATIM
         )
-        for change in written.changes:
-            if change.type is EventType.CREATED:
-                write_change(response.changes.add(), change, full=False)
+        _write_creations(response.changes, incoming.namespace, written, full=False)
         return response
 
     async def CreateMemory(self, request: pb.CreateMemoryRequest, incoming: Incoming) -> pb.CreateMemoryResponse:
@@ -73,11 +86,14 @@ class MemoryService:
         written = await self._remembering.create(
             incoming.namespace, new, incoming.mutating(request, request.durability)
         )
-        response = pb.CreateMemoryResponse(revision=written.revision, durability=_durability(written))
-        for change in _of_types(written, EventType.CREATED, EventType.SUPERSEDED):
+        response = pb.CreateMemoryResponse(
+            revision=written.revision, durability=_durability(written), duplicate_guard_skipped=written.guard_skipped
+        )
+        _write_creations(response.changes, incoming.namespace, written, full=True)
+        if response.changes:
+            response.memory.CopyFrom(response.changes[0].memory)
+        for change in _of_types(written, EventType.SUPERSEDED):
             write_change(response.changes.add(), change, full=True)
-            if change.type is EventType.CREATED and change.after is not None:
-                write_memory(response.memory, change.after, full=True)
         return response
 
     async def BatchCreateMemories(
@@ -103,20 +119,29 @@ class MemoryService:
             )
         except FieldInvalid as problem:
             raise _in_request(problem, positions, 0) from None
-        for local, refusal in written.refused.items():
+        for index, refusal in written.refused.items():
             invalid = isinstance(refusal, FieldInvalid)
-            refused[positions[local]] = _in_request(refusal, positions, local) if invalid else refusal  # type: ignore[arg-type]
-        ids = {position: written.ids[local] for local, position in enumerate(positions) if written.ids}
+            refused[positions[index]] = _in_request(refusal, positions, index) if invalid else refusal  # type: ignore[arg-type]
+        local = {position: index for index, position in enumerate(positions) if written.ids}
         created = {c.memory_id: c.after for c in _of_types(written, EventType.CREATED) if c.after is not None}
-        response = pb.BatchCreateMemoriesResponse(revision=written.revision, durability=_durability(written))
+        response = pb.BatchCreateMemoriesResponse(
+            revision=written.revision, durability=_durability(written), duplicate_guard_skipped=written.guard_skipped
+        )
         for position in range(len(request.items)):
-            _write_item(response.results.add(), ids.get(position, ""), created, refused.get(position))
+            result = response.results.add()
+            if position in refused:
+                result.error.CopyFrom(status_of(refused[position]))
+            elif position in local:
+                _write_item(result, incoming.namespace, written, local[position], created)
         return response
 
     async def GetMemory(self, request: pb.GetMemoryRequest, incoming: Incoming) -> pb.GetMemoryResponse:
+        # Before this call counts itself.
+        access = await self._access_of(incoming, [request.memory_id]) if request.include_access else {}
         memory = await self._recalling.get(incoming.namespace, request.memory_id, as_of=read_as_of(request))
         response = pb.GetMemoryResponse()
-        write_memory(response.memory, memory, full=wants_full(request.view, default=True))
+        full = wants_full(request.view, default=True)
+        write_memory(response.memory, memory, full=full, access=access.get(request.memory_id))
         return response
 
     async def ListMemories(self, request: pb.ListMemoriesRequest, incoming: Incoming) -> pb.ListMemoriesResponse:
@@ -138,12 +163,14 @@ class MemoryService:
             limit=size + 1,
         )
         full = wants_full(request.view, default=False)
+        listed = [memory.memory_id for memory in page.memories[:size]]
+        access = await self._access_of(incoming, listed) if request.include_access else {}
         response = pb.ListMemoriesResponse(revision=page.revision)
         room = self._page_bytes
         shown = 0
         for memory in page.memories[:size]:
             message = response.memories.add()
-            write_memory(message, memory, full=full)
+            write_memory(message, memory, full=full, access=access.get(memory.memory_id))
             room -= message.ByteSize()
             if room < 0 and shown:
                 del response.memories[-1]
@@ -166,11 +193,19 @@ class MemoryService:
             reason=request.reason,
         )
         after = next((c.after for c in _of_types(written, EventType.UPDATED) if c.after is not None), None)
+        response = pb.UpdateMemoryResponse(
+            revision=written.revision,
+            durability=_durability(written),
+            memory=pb.Memory(namespace=incoming.namespace, memory_id=request.memory_id),
+        )
         if after is None:
-            # Nothing was changed: the memory as it is.
-            after = await self._recalling.get(incoming.namespace, request.memory_id, as_of=None)
-        response = pb.UpdateMemoryResponse(revision=written.revision, durability=_durability(written))
-        write_memory(response.memory, after, full=True)
+            # Nothing was changed: the memory as it was then. A repeat of the request may find it removed since: only
+            # its id is left to tell.
+            then = AsOf(revision=written.revision)
+            with suppress(MemoryNotFound):
+                after = await self._recalling.get(incoming.namespace, request.memory_id, as_of=then, counted=False)
+        if after is not None:
+            write_memory(response.memory, after, full=True)
         return response
 
     async def DeleteMemory(self, request: pb.DeleteMemoryRequest, incoming: Incoming) -> pb.DeleteMemoryResponse:
@@ -218,6 +253,9 @@ class MemoryService:
             response.next_page_token = self._tokens.encode(ScopesToken(parameters, last))
         return response
 
+    async def _access_of(self, incoming: Incoming, memory_ids: Sequence[str]) -> Mapping[str, Access]:
+        return await self._accesses.of(incoming.namespace, memory_ids)
+
     async def GetIngestion(self, request: pb.GetIngestionRequest, incoming: Incoming) -> pb.GetIngestionResponse:
         raise FeatureDisabled("infer")
 
@@ -253,13 +291,32 @@ def _in_request(problem: FieldInvalid, positions: list[int], local: int) -> Fiel
     return FieldInvalid(f"items[{position}].{match[2]}", problem.problem)
 
 
+def _write_creations(changes: Any, namespace: str, written: Written, *, full: bool) -> None:
+    """What became of each item, in their order: ADDED or UNCHANGED. What was erased since is left out."""
+    created = {c.memory_id: c for c in _of_types(written, EventType.CREATED)}
+    for position, memory_id in enumerate(written.ids or created):
+        duplicate = written.duplicates.get(position)
+        if duplicate is not None and not duplicate.stored:
+            write_unchanged(changes.add(), namespace, duplicate, written.known.get(memory_id), full=full)
+        elif memory_id in created:
+            change = changes.add()
+            write_change(change, created[memory_id], full=full)
+            if duplicate is not None:
+                write_duplicate(change.duplicate, duplicate)
+
+
 def _write_item(
     result: pb.BatchCreateMemoriesResponse.Result,
-    memory_id: str,
+    namespace: str,
+    written: Written,
+    position: int,
     created: Mapping[str, Memory],
-    refusal: MemoirError | None,
 ) -> None:
-    if refusal is not None:
-        result.error.CopyFrom(status_of(refusal))
+    """The result of an item that was not refused; empty when it was erased since."""
+    memory_id, duplicate = written.ids[position], written.duplicates.get(position)
+    if duplicate is not None:
+        write_duplicate(result.duplicate, duplicate)
+    if duplicate is not None and not duplicate.stored:
+        write_known(result.memory, namespace, duplicate, written.known.get(memory_id), full=True)
     elif memory_id in created:
         write_memory(result.memory, created[memory_id], full=True)

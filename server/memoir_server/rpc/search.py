@@ -8,6 +8,7 @@ from contextlib import aclosing
 from memoir.v1 import search_pb2 as pb
 from memoir_server.domain.context import DEFAULT_NEIGHBOURS
 from memoir_server.domain.tokens import TOKENIZER
+from memoir_server.rpc.convert.encoded import EncodedMemories
 from memoir_server.rpc.convert.memory import wants_full
 from memoir_server.rpc.convert.search import read_spec, write_context, write_event, write_result
 from memoir_server.rpc.incoming import Incoming
@@ -21,24 +22,25 @@ class SearchService:
     def __init__(self, recalling: Recalling, contexts: Contexts) -> None:
         self._recalling = recalling
         self._contexts = contexts
+        self._encoded = EncodedMemories()
 
     async def SearchMemories(self, request: pb.SearchMemoriesRequest, incoming: Incoming) -> pb.SearchMemoriesResponse:
         result = await self._recalling.search(incoming.namespace, read_spec(request.spec), incoming.reading())
         response = pb.SearchMemoriesResponse()
-        write_result(response, result, full=wants_full(request.spec.view, default=False))
+        write_result(response, result, self._written(request.spec))
         return response
 
     async def StreamSearchMemories(
         self, request: pb.StreamSearchMemoriesRequest, incoming: Incoming
     ) -> AsyncIterator[pb.StreamSearchMemoriesResponse]:
-        full = wants_full(request.spec.view, default=False)
+        encoded = self._written(request.spec)
         sequence = 0
         stream = self._recalling.stream(incoming.namespace, read_spec(request.spec), incoming.reading())
         async with aclosing(stream) as events:  # type: ignore[type-var]  # an async generator, declared as its protocol
             async for event in events:
                 sequence += 1
                 response = pb.StreamSearchMemoriesResponse(sequence=sequence)
-                write_event(response, event, full=full)
+                write_event(response, event, encoded)
                 yield response
 
     async def BuildContext(self, request: pb.BuildContextRequest, incoming: Incoming) -> pb.BuildContextResponse:
@@ -50,5 +52,8 @@ class SearchService:
             neighbours=request.neighbours if request.HasField("neighbours") else DEFAULT_NEIGHBOURS,
         )
         response = pb.BuildContextResponse(tokenizer=TOKENIZER)
-        write_context(response, built, full=wants_full(request.spec.view, default=False))
+        write_context(response, built, self._written(request.spec))
         return response
+
+    def _written(self, spec: pb.SearchSpec) -> EncodedMemories | None:
+        return None if wants_full(spec.view, default=False) else self._encoded

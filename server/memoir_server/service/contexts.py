@@ -14,6 +14,7 @@ from memoir_server.domain.memory import Memory
 from memoir_server.domain.search import Hit, PhaseReport, SearchSpec
 from memoir_server.domain.selection import Selection
 from memoir_server.ports.ledger import Ledger
+from memoir_server.service.accesses import Accesses
 from memoir_server.service.call import Call
 from memoir_server.service.recalling import Recalling
 from memoir_server.service.tracing import child_span
@@ -36,23 +37,26 @@ class BuiltContext:
 class Contexts:
     """Cited contexts. What they show is what the search itself may show, neighbouring turns included."""
 
-    def __init__(self, recalling: Recalling, ledger: Ledger) -> None:
+    def __init__(self, recalling: Recalling, ledger: Ledger, accesses: Accesses) -> None:
         self._recalling = recalling
         self._ledger = ledger
+        self._accesses = accesses
 
     async def build(
         self, namespace: str, spec: SearchSpec, call: Call, *, max_tokens: int, neighbours: int
     ) -> BuiltContext:
         """The context for a search. `neighbours` turns are added before and after each turn found; `max_tokens` as the
-        request has it.
+        request has it. What the context cites counts as accessed.
 
         Raises what Recalling.search raises.
         """
-        result = await self._recalling.search(namespace, spec, call)
+        result = await self._recalling.search(namespace, spec, call, counted=False)
         with child_span(tracer, "build context"):
             around = await self._around(namespace, spec, result.hits, result.revision, neighbours)
             found = [Found(hit, around.get(hit.memory.memory_id, ())) for hit in result.hits]
             context = await _laid_out(found, budget_of(max_tokens), show_owner=spec.scope.user_id is None)
+        cited = dict.fromkeys(memory_id for part in context.parts for memory_id in part.memory_ids)
+        self._accesses.note(namespace, tuple(cited), result.revision)
         return BuiltContext(context=context, phases=result.phases, revision=result.revision)
 
     async def _around(

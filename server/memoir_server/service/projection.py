@@ -50,10 +50,8 @@ def graph_actions(work: Sequence[Work]) -> list[GraphAction]:
     actions: list[GraphAction] = []
     for item in work:
         after = item.change.after
-        if item.live and after is not None:
-            facts = facts_of(after)
-            if not facts.empty:
-                actions.append(PutFacts(facts, retired=item.retired))
+        if item.live and after is not None and (after.entities or after.relations):
+            actions.append(PutFacts(facts_of(after), retired=item.retired))
         if item.change.keep_facts and item.change.before is not None:
             # A graph that comes late (it was down, lost, or an old copy) never saw the version whose relations stay.
             actions.append(PutFacts(facts_of(item.change.before), source_removed=True))

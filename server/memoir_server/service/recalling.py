@@ -10,7 +10,7 @@ from opentelemetry import trace
 from memoir_server.domain.errors import MemoryNotFound
 from memoir_server.domain.filter import Filter
 from memoir_server.domain.memory import NEVER, Memory, Scope
-from memoir_server.domain.search import AsOf, Fold, SearchEvent, SearchResult, SearchSpec
+from memoir_server.domain.search import AsOf, Completed, Fold, SearchEvent, SearchResult, SearchSpec
 from memoir_server.domain.selection import Selection, TimeRange
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock, IdSource
@@ -18,7 +18,9 @@ from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.graph import EntityGraph
 from memoir_server.ports.index import MemoryIndex
 from memoir_server.ports.ledger import Ledger, ListPosition
+from memoir_server.service.accesses import Accesses
 from memoir_server.service.call import Call
+from memoir_server.service.deadlines import Deadlines
 from memoir_server.service.freshness import Freshness
 from memoir_server.service.moment import check_filter, revision_of
 from memoir_server.service.searching import Search, stores_of
@@ -59,6 +61,7 @@ class Recalling:
         freshness: Freshness,
         clock: Clock,
         ids: IdSource,
+        accesses: Accesses,
     ) -> None:
         self._ledger = ledger
         self._index = index
@@ -67,14 +70,20 @@ class Recalling:
         self._freshness = freshness
         self._clock = clock
         self._ids = ids
+        self._deadlines = Deadlines()
+        self._accesses = accesses
 
-    async def get(self, namespace: str, memory_id: str, *, as_of: AsOf | None) -> Memory:
-        """The memory, or its version at a past moment. Raises MemoryNotFound, FieldInvalid."""
+    async def get(self, namespace: str, memory_id: str, *, as_of: AsOf | None, counted: bool = True) -> Memory:
+        """The memory, or its version at a past moment; an access of it, unless not `counted`. Raises MemoryNotFound,
+        FieldInvalid."""
         revision = NEVER - 1 if as_of is None else await revision_of(self._ledger, namespace, as_of, "as_of")
         found = await self._ledger.get(namespace, [memory_id], revision=revision, now=self._clock.now())
         if memory_id not in found:
             raise MemoryNotFound(namespace, memory_id)
-        return found[memory_id]
+        memory = found[memory_id]
+        if counted:
+            self._accesses.note(namespace, (memory_id,), memory.revision)
+        return memory
 
     async def list(
         self, namespace: str, spec: ListSpec, *, after: ListPosition | None, revision: int | None, limit: int
@@ -94,13 +103,15 @@ class Recalling:
         selection = await self._selection(namespace, spec, revision, past=spec.as_of is not None)
         return Page(await self._ledger.list_memories(namespace, selection, after=after, limit=limit), revision)
 
-    async def search(self, namespace: str, spec: SearchSpec, call: Call) -> SearchResult:
+    async def search(self, namespace: str, spec: SearchSpec, call: Call, *, counted: bool = True) -> SearchResult:
         """The fold of its own events; the same answer as the fold of `stream`, without the provisional hits that nobody
-        would see."""
+        would see. Its hits are accesses, unless not `counted`."""
         fold = Fold()
         search = await self._prepared(namespace, spec, call, provisional=False)
         async for event in search.run():
             if (result := fold.add(event)) is not None:
+                if counted:
+                    self._note(namespace, event)
                 return result
         raise AssertionError("a search ends with Completed")
 
@@ -111,7 +122,13 @@ class Recalling:
         """
         search = await self._prepared(namespace, spec, call, provisional=True)
         async for event in search.run():
+            self._note(namespace, event)
             yield event
+
+    def _note(self, namespace: str, event: SearchEvent) -> None:
+        """The hits that a search ends with are accesses of them."""
+        if isinstance(event, Completed):
+            self._accesses.note(namespace, event.order, event.revision)
 
     async def _prepared(self, namespace: str, spec: SearchSpec, call: Call, *, provisional: bool) -> Search:
         """The search, when the stores are as fresh as it asks for and its moment and filter are known to be right."""
@@ -134,6 +151,7 @@ class Recalling:
             revision=revision,
             search_id=self._ids.new_id(),
             call=call,
+            deadlines=self._deadlines,
             provisional=provisional,
         )
 

@@ -3,53 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Final
 
-import msgspec
+from opentelemetry import metrics
 
 from memoir_server.domain.change import Change, Draft, EventType
 from memoir_server.domain.conversation import AddMode, MemoryPatch, Message, NewMemory
-from memoir_server.domain.errors import (
-    EtagMismatch,
-    FeatureDisabled,
-    FieldInvalid,
-    MemoirError,
-    MemoryAlreadyExists,
-    MemoryNotFound,
-)
+from memoir_server.domain.duplicate import Duplicate, Twin, twin_of_memory, twin_of_message
+from memoir_server.domain.errors import EtagMismatch, FeatureDisabled, MemoirError, MemoryNotFound
 from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Provenance, Scope
-from memoir_server.domain.mutation import Committed, Decide, Decision, Mutation
+from memoir_server.domain.mutation import Committed, Decide, Decision, Mutation, ReadyVectors
 from memoir_server.domain.store import Durability
-from memoir_server.domain.supersession import supersede
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock, IdSource
 from memoir_server.ports.ledger import Ledger
 from memoir_server.service.call import Call
+from memoir_server.service.creating import Creations, check_interval
+from memoir_server.service.duplicates import CosineGuard, Nearness
 from memoir_server.service.freshness import Freshness
+from memoir_server.service.outcomes import Outcome, Written, decode_outcome
 
+__all__ = ["Remembering", "Written"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What a mutation did: its changes in order, the revision that covers them, the durability reached."""
+_EXACT: Final = "exact"
+_NEAR: Final = "near"
 
-    changes: tuple[Change, ...]
-    revision: int
-    durability: Durability
-    refused: Mapping[int, MemoirError]
-    """Items of a partial batch that were not stored, by position."""
-    ids: tuple[str, ...] = ()
-    """Memory id of each item of a batch; empty for one that was refused."""
+_duplicate_counter = metrics.get_meter("memoir_server.remembering").create_counter(
+    "memoir.duplicates.found", "{item}", "Items of writes that a memory said already"
+)
 
 
 class Remembering:
     """The write path. Every method is one ledger transaction; then it waits for the projections as the call's
-    durability asks (semantics 4)."""
+    durability asks (semantics 4). What a current memory says already is not stored again (decision 015)."""
 
-    def __init__(self, ledger: Ledger, freshness: Freshness, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, ledger: Ledger, freshness: Freshness, clock: Clock, ids: IdSource, guard: CosineGuard) -> None:
         self._ledger = ledger
         self._freshness = freshness
         self._clock = clock
         self._ids = ids
+        self._guard = guard
 
     async def add(
         self,
@@ -62,7 +56,7 @@ class Remembering:
         metadata: Mapping[str, MetadataValue] | None = None,
         validate_only: bool = False,
     ) -> Written:
-        """Remembers a conversation: each message becomes one EPISODE.
+        """Remembers a conversation: each message becomes one EPISODE, unless it is one that was sent before.
 
         With `validate_only` nothing is stored; the changes are what the real call would do, at revision 0.
         Raises FeatureDisabled("infer") for mode INFER.
@@ -71,9 +65,29 @@ class Remembering:
             raise FeatureDisabled("infer")
         now = self._clock.now()
         episodes = [self._episode(namespace, scope, m, metadata or {}, now) for m in messages]
-        drafts = [Draft(type=EventType.CREATED, memory_id=e.memory_id, after=e) for e in episodes]
+        twins = [
+            twin_of_message(episode, create_time_given=message.create_time is not None)
+            for episode, message in zip(episodes, messages, strict=True)
+        ]
+        known: dict[str, Memory] = {}
+
+        def decide(found: Mapping[str, Memory]) -> Decision:
+            creations, outcome = Creations(namespace, found), Outcome()
+            for position, (episode, twin) in enumerate(zip(episodes, twins, strict=True)):
+                same = creations.twin(twin)
+                if same is None:
+                    creations.create(episode, (), f"messages[{position}]", position=position, twin=twin)
+                    outcome.accept(episode.memory_id)
+                else:
+                    known[same.memory_id] = same
+                    outcome.accept(same.memory_id, Duplicate(memory_id=same.memory_id, exact=True))
+            return Decision(creations.drafts(), outcome.encoded(), creations.mentions(outcome.duplicates.values()))
+
+        wanted = [twin for twin in twins if twin is not None]
         if validate_only:
             head = await self._ledger.head(namespace)
+            stored = await self._ledger.twins(namespace, wanted, now=now)
+            decision = decide({memory.memory_id: memory for memory in stored})
             changes = tuple(
                 Change(
                     namespace=namespace,
@@ -83,14 +97,13 @@ class Remembering:
                     memory_id=d.memory_id,
                     after=d.after,
                 )
-                for d in drafts
+                for d in decision.drafts
             )
-            return Written(changes=changes, revision=head.revision, durability=Durability.ACCEPTED, refused={})
-
-        def decide(found: Mapping[str, Memory]) -> Decision:
-            return Decision(drafts)
-
-        return await self._commit(namespace, [e.memory_id for e in episodes], decide, call, now)
+            committed = Committed(changes=changes, outcome=decision.outcome, revision=head.revision)
+            return await self._written(namespace, committed, Durability.ACCEPTED, known, now)
+        return await self._commit(
+            namespace, [e.memory_id for e in episodes], decide, call, now, twins=wanted, known=known
+        )
 
     async def create(self, namespace: str, new: NewMemory, call: Call) -> Written:
         """Stores one memory, and closes those it supersedes.
@@ -103,28 +116,47 @@ class Remembering:
         self, namespace: str, items: Sequence[NewMemory], call: Call, *, allow_partial: bool = False
     ) -> Written:
         """Stores memories in order; a later one may supersede an earlier one. All or nothing, unless `allow_partial`:
-        then items that are refused are left out and reported."""
+        then items that are refused are left out and reported. An item without an id of its own that supersedes nothing
+        is not stored when a memory says it already, an earlier item of the batch included."""
         now = self._clock.now()
         memories = [self._memory(namespace, item, now) for item in items]
+        twins = [_twin(memory, item) for memory, item in zip(memories, items, strict=True)]
+        guarded = {i: m for i, (m, item) in enumerate(zip(memories, items, strict=True)) if _near_guarded(item)}
+        nearness = await self._guard.near(namespace, guarded, now, call) if guarded else Nearness()
         touched = dict.fromkeys(m.memory_id for m in memories)
         touched.update(dict.fromkeys(other for item in items for other in item.supersedes))
+        touched.update(dict.fromkeys(nearness.memory_ids))
+        known: dict[str, Memory] = {}
 
         def decide(found: Mapping[str, Memory]) -> Decision:
-            batch = _Batch(namespace, found)
-            outcome = _BatchOutcome([], {})
+            creations, outcome = Creations(namespace, found), Outcome(guard_skipped=nearness.skipped)
             for position, (memory, item) in enumerate(zip(memories, items, strict=True)):
+                path = f"items[{position}].memory" if len(items) > 1 else "memory"
                 try:
-                    batch.create(memory, item.supersedes, position if len(items) > 1 else None)
+                    check_interval(memory, path)
+                    duplicate, there = _duplicate(creations, twins[position], nearness, position, stored=_own(item))
+                    if there is None:
+                        creations.create(memory, item.supersedes, path, position=position, twin=twins[position])
+                        outcome.accept(memory.memory_id, duplicate)
+                    else:
+                        known[there.memory_id] = there
+                        outcome.accept(there.memory_id, duplicate)
                 except MemoirError as refusal:
                     if not allow_partial:
                         raise
-                    outcome.refused[position] = _encode_refusal(refusal)
-                    outcome.ids.append("")
-                else:
-                    outcome.ids.append(memory.memory_id)
-            return Decision(batch.drafts(), msgspec.msgpack.encode(outcome))
+                    outcome.refuse(refusal)
+            return Decision(creations.drafts(), outcome.encoded(), creations.mentions(outcome.duplicates.values()))
 
-        return await self._commit(namespace, list(touched), decide, call, now)
+        return await self._commit(
+            namespace,
+            list(touched),
+            decide,
+            call,
+            now,
+            twins=[twin for twin in twins if twin is not None],
+            known=known,
+            vectors=nearness.vectors,
+        )
 
     async def update(
         self, namespace: str, memory_id: str, patch: MemoryPatch, call: Call, *, etag: str = "", reason: str = ""
@@ -140,7 +172,7 @@ class Remembering:
             after = _patched(before, patch)
             if patch.fields & _BOUNDS:
                 # Otherwise the interval may be empty: that of a memory superseded at its own beginning is.
-                _check_interval(after, "memory")
+                check_interval(after, "memory")
             if after == before and _exactly(after.metadata) == _exactly(before.metadata):
                 return Decision(())
             return Decision(
@@ -182,8 +214,18 @@ class Remembering:
         return await self._commit(namespace, memory_ids, decide, call, now)
 
     async def _commit(
-        self, namespace: str, memory_ids: Sequence[str], decide: Decide, call: Call, now: Instant
+        self,
+        namespace: str,
+        memory_ids: Sequence[str],
+        decide: Decide,
+        call: Call,
+        now: Instant,
+        *,
+        twins: Sequence[Twin] = (),
+        known: Mapping[str, Memory] | None = None,
+        vectors: ReadyVectors | None = None,
     ) -> Written:
+        """`known` is filled by `decide` with the memories that stand for items which were not stored."""
         committed = await self._ledger.commit(
             Mutation(
                 namespace=namespace,
@@ -192,10 +234,39 @@ class Remembering:
                 now=now,
                 origin=call.origin,
                 idempotency=call.idempotency,
+                twins=twins,
+                vectors=vectors,
             )
         )
         durability = await self._freshness.after_write(namespace, committed.revision, call)
-        return _written(committed, durability)
+        return await self._written(namespace, committed, durability, known or {}, now)
+
+    async def _written(
+        self, namespace: str, committed: Committed, durability: Durability, known: Mapping[str, Memory], now: Instant
+    ) -> Written:
+        outcome = decode_outcome(committed.outcome)
+        standing = {d.memory_id for d in outcome.duplicates.values() if not d.stored}
+        there: dict[str, Memory] = {}
+        if standing:
+            there.update({i: memory for i, memory in known.items() if i in standing})
+            made = {c.memory_id: c.after for c in committed.changes if c.type is EventType.CREATED and c.after}
+            there.update({i: memory for i, memory in made.items() if i in standing})
+            if committed.replayed and (lacking := standing - there.keys()):
+                # The first answer showed them as they were then.
+                there.update(await self._ledger.get(namespace, sorted(lacking), revision=committed.revision, now=now))
+        if not committed.replayed:
+            for duplicate in outcome.duplicates.values():
+                _duplicate_counter.add(1, {"memoir.duplicate": _EXACT if duplicate.exact else _NEAR})
+        return Written(
+            changes=committed.changes,
+            revision=committed.revision,
+            durability=durability,
+            refused=outcome.refusals(),
+            ids=tuple(outcome.ids),
+            duplicates=outcome.duplicates,
+            known=there,
+            guard_skipped=outcome.guard_skipped,
+        )
 
     def _episode(
         self, namespace: str, scope: Scope, message: Message, metadata: Mapping[str, MetadataValue], now: Instant
@@ -244,62 +315,34 @@ class Remembering:
 _BOUNDS = frozenset({"valid_from", "valid_until"})
 
 
-class _BatchOutcome(msgspec.Struct):
-    """What a duplicate of a batch needs beside the changes."""
-
-    ids: list[str]
-    refused: dict[int, tuple[str, list[str]]]
+def _own(item: NewMemory) -> bool:
+    """Whether the item is stored whatever is there: its caller gave it an identity, or it is to close others."""
+    return bool(item.memory_id or item.supersedes)
 
 
-class _Batch:
-    """Memories created in one mutation: at most one draft per memory, later items see earlier ones."""
+def _near_guarded(item: NewMemory) -> bool:
+    return item.kind is not MemoryKind.EPISODE and not _own(item)
 
-    def __init__(self, namespace: str, found: Mapping[str, Memory]) -> None:
-        self._namespace = namespace
-        self._found = found
-        self._created: dict[str, Memory] = {}
-        self._closed: dict[str, tuple[Memory, str]] = {}
 
-    def create(self, memory: Memory, supersedes: Sequence[str], position: int | None) -> None:
-        """Adds one memory. Raises what CreateMemory would; nothing of the item is kept then."""
-        path = "memory" if position is None else f"items[{position}].memory"
-        _check_interval(memory, path)
-        if memory.memory_id in self._found or memory.memory_id in self._created:
-            raise MemoryAlreadyExists(self._namespace, memory.memory_id)
-        if memory.memory_id in supersedes:
-            raise FieldInvalid(path.removesuffix("memory") + "supersedes", "a memory cannot supersede itself")
-        settled = supersede(memory, [self._current(other) for other in supersedes])
-        for closed in settled.closed:
-            if closed.memory_id in self._created:
-                self._created[closed.memory_id] = closed
-            else:
-                self._closed[closed.memory_id] = (closed, memory.memory_id)
-        self._created[memory.memory_id] = settled.memory
+def _twin(memory: Memory, item: NewMemory) -> Twin | None:
+    return twin_of_memory(
+        memory, create_time_given=item.create_time is not None, valid_from_given=item.valid_from is not None
+    )
 
-    def drafts(self) -> list[Draft]:
-        """Closings first, so that at the revision of the new memory the old one is already closed."""
-        closings = [
-            Draft(
-                type=EventType.SUPERSEDED,
-                memory_id=memory_id,
-                before=self._found[memory_id],
-                after=closed,
-                reason=f"superseded by {by}",
-            )
-            for memory_id, (closed, by) in self._closed.items()
-        ]
-        creations = [
-            Draft(type=EventType.CREATED, memory_id=memory_id, after=memory)
-            for memory_id, memory in self._created.items()
-        ]
-        return closings + creations
 
-    def _current(self, memory_id: str) -> Memory:
-        if memory_id in self._created:
-            return self._created[memory_id]
-        if memory_id in self._closed:
-            return self._closed[memory_id][0]
-        return _existing(self._namespace, memory_id, self._found, "")
+def _duplicate(
+    creations: Creations, twin: Twin | None, nearness: Nearness, position: int, *, stored: bool
+) -> tuple[Duplicate | None, Memory | None]:
+    """The duplicate to report of an item, and the memory that stands for it where it need not be stored."""
+    same = creations.twin(twin)
+    if same is not None:
+        duplicate = Duplicate(memory_id=same.memory_id, exact=True, stored=stored)
+        return duplicate, None if stored else same
+    near = creations.nearest(nearness.found.get(position, ()))
+    if near is None:
+        return None, None
+    memory, cosine = near
+    return Duplicate(memory_id=memory.memory_id, exact=False, cosine=cosine), memory
 
 
 def _existing(namespace: str, memory_id: str, found: Mapping[str, Memory], etag: str) -> Memory:
@@ -321,34 +364,3 @@ def _patched(before: Memory, patch: MemoryPatch) -> Memory:
 def _exactly(metadata: Mapping[str, MetadataValue]) -> Mapping[str, tuple[type, str]]:
     """Tells apart what Python calls equal: 1, 1.0 and true, 0.0 and -0.0."""
     return {key: (type(value), repr(value)) for key, value in metadata.items()}
-
-
-def _check_interval(memory: Memory, path: str) -> None:
-    if memory.valid_from is not None and memory.valid_until is not None and memory.valid_until <= memory.valid_from:
-        raise FieldInvalid(f"{path}.valid_until", "must be later than valid_from (which is create_time unless set)")
-
-
-def _encode_refusal(refusal: MemoirError) -> tuple[str, list[str]]:
-    if isinstance(refusal, MemoryAlreadyExists | MemoryNotFound):
-        return type(refusal).__name__, [refusal.namespace, refusal.memory_id]
-    if isinstance(refusal, FieldInvalid):
-        return type(refusal).__name__, [refusal.field, refusal.problem]
-    raise refusal
-
-
-_REFUSALS: Mapping[str, type[MemoryAlreadyExists] | type[MemoryNotFound] | type[FieldInvalid]] = {
-    c.__name__: c for c in (MemoryAlreadyExists, MemoryNotFound, FieldInvalid)
-}
-
-
-def _written(committed: Committed, durability: Durability) -> Written:
-    outcome = _BatchOutcome([], {})
-    if committed.outcome:
-        outcome = msgspec.msgpack.decode(committed.outcome, type=_BatchOutcome)
-    return Written(
-        changes=committed.changes,
-        revision=committed.revision,
-        durability=durability,
-        refused={i: _REFUSALS[name](*arguments) for i, (name, arguments) in outcome.refused.items()},
-        ids=tuple(outcome.ids),
-    )

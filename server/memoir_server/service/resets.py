@@ -64,7 +64,6 @@ class Resets:
         self._clock = clock
         self._ids = ids
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._executing = asyncio.Lock()
 
     async def start(self) -> None:
         """Takes up unfinished resets again."""
@@ -117,23 +116,15 @@ class Resets:
         if not hmac.compare_digest(expected.encode(), confirm_token.encode()):
             raise ConfirmTokenInvalid(reset_id)
         now = self._clock.now()
-        async with self._executing:
-            plan = await self._ledger.get_reset(namespace, reset_id)
-            effects = plan.effects
-            if allow_drift and plan.state is ResetState.PLANNED:
-                # The receipt counts what goes now, which may no longer be what was planned.
-                count = await self._ledger.count_target(namespace, plan.target, sample=0, now=now)
-                effects = _effects(plan.target, count)
-            reset = await self._ledger.execute_reset(
-                namespace,
-                reset_id,
-                allow_drift=allow_drift,
-                now=now,
-                origin=replace(call.origin, reset_id=reset_id),
-                key=call.idempotency,
-            )
-            if effects != plan.effects:
-                reset = await self._ledger.save_progress(replace(reset, effects=effects))
+        reset = await self._ledger.execute_reset(
+            namespace,
+            reset_id,
+            allow_drift=allow_drift,
+            now=now,
+            origin=replace(call.origin, reset_id=reset_id),
+            recount=_effects,
+            key=call.idempotency,
+        )
         if reset.state is ResetState.RUNNING:
             self._clean_up(reset)
         return reset
@@ -248,7 +239,10 @@ class Resets:
                 if store in _untouched(reset.target):
                     continue
                 found = await projection.find(reset.namespace, batch)
-                remaining[store] += sum(revision <= reset.fence_revision for _, revision in found)
+                revisions = [revision for _, revision in found if revision <= reset.fence_revision]
+                # An id that was removed may have been in use again, also by another user, before the fence.
+                others = await self._ledger.versions_of_others(reset.namespace, reset.reset_id, revisions)
+                remaining[store] += sum(revision not in others for revision in revisions)
         stores = [
             StoreReceipt(store, reset.effect(store).removed, remaining[store])
             for store in self._projections

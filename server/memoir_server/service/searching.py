@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from opentelemetry.trace import StatusCode
 from memoir_server.domain.analysis import analyse
 from memoir_server.domain.dates import parse_dates
 from memoir_server.domain.embedding import EmbedKind
-from memoir_server.domain.entry import DenseCandidates, KeywordCandidates
+from memoir_server.domain.entry import DenseCandidates
 from memoir_server.domain.errors import FeatureDisabled, StoreUnavailable
 from memoir_server.domain.graph import normalise_name
 from memoir_server.domain.memory import Memory
@@ -52,6 +52,7 @@ from memoir_server.ports.graph import EntityGraph, GraphMatch
 from memoir_server.ports.index import IndexQuery, MemoryIndex
 from memoir_server.ports.ledger import Ledger
 from memoir_server.service.call import Call
+from memoir_server.service.deadlines import Deadlines
 from memoir_server.service.tracing import child_span
 
 tracer = trace.get_tracer("memoir.search")
@@ -62,8 +63,6 @@ MAX_SPEAKERS = 64
 """Speakers of a scope that a query is compared with."""
 PHASE_RESERVE_SECONDS = 0.05
 """Kept of the caller's deadline when a phase is cut off, so that what is known can still be sent."""
-
-T = TypeVar("T")
 
 
 def settings_of(spec: SearchSpec) -> RecipeSettings:
@@ -89,9 +88,8 @@ def stores_of(spec: SearchSpec) -> tuple[StoreKind, ...]:
     return (StoreKind.INDEX, StoreKind.GRAPH) if Phase.GRAPH in phases_of(spec) else (StoreKind.INDEX,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Arms:
-    """The query as read, and what runs beside the keyword phase."""
+class _Arms(NamedTuple):
+    """The query as read, and what runs beside the keyword phase: nothing where the answer was at hand."""
 
     signals: QuerySignals
     query: IndexQuery
@@ -119,6 +117,7 @@ class Search:
         revision: int,
         search_id: str,
         call: Call,
+        deadlines: Deadlines,
         provisional: bool,
     ) -> None:
         if spec.rerank:
@@ -133,9 +132,11 @@ class Search:
         self._revision = revision
         self._search_id = search_id
         self._call = call
+        self._deadlines = deadlines
         self._provisional = provisional
         self._settings = settings_of(spec)
         self._limit = min(spec.limit or DEFAULT_LIMIT, MAX_LIMIT)
+        self._vector: NDArray[np.float32] | None = None
         self._evidence = Evidence.empty()
         self._graph_evidence: dict[int, GraphEvidence] = {}
         self._matches: dict[int, GraphMatch] = {}
@@ -189,32 +190,60 @@ class Search:
         return _Arms(
             signals=QuerySignals(terms=terms, dates=dates, speakers=named),
             query=query,
-            embedding=asyncio.ensure_future(self._embed(strip_names(text, named))) if self._settings.dense else None,
-            matching=asyncio.ensure_future(self._match()) if Phase.GRAPH in phases else None,
+            embedding=self._embedding(strip_names(text, named) if named else text) if self._settings.dense else None,
+            matching=self._matching() if Phase.GRAPH in phases else None,
         )
+
+    def _embedding(self, text: str) -> asyncio.Future[NDArray[np.float32]] | None:
+        """The query's vector to come; None where it is known already."""
+        self._vector = self._embedder.at_hand(text, kind=EmbedKind.QUERY)
+        return None if self._vector is not None else asyncio.ensure_future(self._embed(text))
+
+    def _matching(self) -> asyncio.Future[Sequence[GraphMatch]] | None:
+        """What the graph has to say, to come; None where it is known to know no name of the query."""
+        sentence = normalise_name(self._spec.query).replace("'s", " ").split()
+        words = [word for raw in sentence if (word := raw.strip(".,;:!?\"'()[]"))]
+        names = self._graph.names_at_hand(self._namespace, words, self._spec.scope)
+        if names is not None and not names:
+            return None
+        return asyncio.ensure_future(self._match(words, names))
 
     async def _phase(self, phase: Phase, arms: _Arms) -> PhaseReport:
         """Gathers one phase's evidence, within the caller's deadline."""
         started = time.perf_counter()
         with child_span(tracer, f"search {phase.name.lower()}") as span:
+            timer = self._deadlines.enter(self._call.deadline - PHASE_RESERVE_SECONDS)
             try:
-                async with asyncio.timeout(max(0.0, self._call.remaining() - PHASE_RESERVE_SECONDS)):
-                    count = await self._gather(phase, arms)
-            except (StoreUnavailable, EmbedderUnavailable, TimeoutError) as failure:
-                span.set_status(StatusCode.ERROR, str(failure) or "timed out")
-                return _failure_report(phase, failure, started, slow=_waited_for(phase, arms))
+                count = await self._gather(phase, arms)
+            except (StoreUnavailable, EmbedderUnavailable) as failure:
+                span.set_status(StatusCode.ERROR, str(failure))
+                return _failure_report(phase, failure, started)
+            except asyncio.CancelledError:
+                if not timer.expired:
+                    raise
+                span.set_status(StatusCode.ERROR, "timed out")
+                return _late_report(phase, started, slow=self._waited_for(phase))
+            finally:
+                self._deadlines.leave(timer)
             span.set_attribute("memoir.candidates", count)
         outcome = Outcome.SKIPPED if phase is Phase.GRAPH and not count else Outcome.DONE
         return PhaseReport(phase=phase, outcome=outcome, elapsed_us=_since(started), candidates=count)
+
+    def _waited_for(self, phase: Phase) -> str:
+        """The store a phase was waiting for when its time ran out."""
+        if phase is Phase.GRAPH:
+            return "graph"
+        return "embedder" if phase is Phase.DENSE and self._vector is None else "index"
 
     async def _gather(self, phase: Phase, arms: _Arms) -> int:
         if phase is Phase.KEYWORD:
             return await self._keyword(arms.signals.terms, arms.query)
         if phase is Phase.DENSE:
-            assert arms.embedding is not None
-            return await self._dense(await arms.embedding, arms.query)
-        assert arms.matching is not None
-        return await self._merge_graph(await arms.matching, arms)
+            if self._vector is None:
+                assert arms.embedding is not None
+                self._vector = await arms.embedding
+            return await self._dense(self._vector, arms.query)
+        return await self._merge_graph(await arms.matching, arms.query) if arms.matching is not None else 0
 
     async def _allowed(self) -> NDArray[np.int64] | None:
         """What the index cannot filter on is resolved by the ledger."""
@@ -229,18 +258,15 @@ class Search:
         return vector
 
     async def _keyword(self, terms: Sequence[str], query: IndexQuery) -> int:
-        candidates: KeywordCandidates = await self._index.keyword(self._namespace, terms, query)
+        candidates = await self._index.keyword(self._namespace, terms, query)
         self._evidence = self._evidence.with_keyword(candidates)
-        return len(candidates.columns)
+        return len(candidates)
 
     async def _dense(self, vector: NDArray[np.float32], query: IndexQuery) -> int:
-        candidates: DenseCandidates = await self._index.dense(self._namespace, vector, query)
+        # Keyword hits may lie beyond the depth of the dense arm: their cosines decide over their scores all the same.
+        candidates = await self._index.dense(self._namespace, vector, query, also=self._evidence.revision)
         self._evidence = self._evidence.with_dense(candidates)
-        missing = self._evidence.without_cosine()
-        if len(missing):
-            # Keyword hits beyond the depth of the dense arm: their cosines decide over their scores all the same.
-            self._evidence = self._evidence.with_dense(await self._entries(vector, missing))
-        return len(candidates.columns)
+        return candidates.nearest
 
     async def _entries(self, vector: NDArray[np.float32] | None, revisions: NDArray[np.int64]) -> DenseCandidates:
         """Columns and cosines of certain entries, as far as the selection covers them; NaN without a vector."""
@@ -250,21 +276,20 @@ class Search:
         found = await self._index.dense(
             self._namespace, np.zeros(self._embedder.model.dimension, dtype=np.float32), query
         )
-        return replace(found, cosine=np.full(len(found.columns), np.nan))
+        return replace(found, cosine=np.full(len(found), np.nan))
 
-    async def _match(self) -> Sequence[GraphMatch]:
-        words = normalise_name(self._spec.query).replace("'s", " ").split()
-        cleaned = [word.strip(".,;:!?\"'()[]") for word in words]
-        names = await self._graph.known_names(self._namespace, [w for w in cleaned if w], self._spec.scope)
-        sentence = f" {' '.join(cleaned)} "
-        present = [name for name in names if f" {name} " in sentence]
-        if not present:
+    async def _match(self, words: Sequence[str], names: Collection[str] | None) -> Sequence[GraphMatch]:
+        if names is None:
+            names = await self._graph.known_names(self._namespace, words, self._spec.scope)
+            sentence = f" {' '.join(words)} "
+            names = [name for name in names if f" {name} " in sentence]
+        if not names:
             return ()
         return await self._graph.match(
-            self._namespace, present, self._selection, depth=self._spec.graph_depth, limit=DEPTH
+            self._namespace, list(names), self._selection, depth=self._spec.graph_depth, limit=DEPTH
         )
 
-    async def _merge_graph(self, matches: Sequence[GraphMatch], arms: _Arms) -> int:
+    async def _merge_graph(self, matches: Sequence[GraphMatch], query: IndexQuery) -> int:
         """Adds what the graph found: evidence for candidates known already, and new candidates, never a gate."""
         if not matches:
             return 0
@@ -273,11 +298,10 @@ class Search:
             match.revision: GraphEvidence(hops=match.hops, entities=match.entities) for match in matches
         }
         unknown = self._evidence.unknown(np.array(sorted(self._matches), dtype=np.int64))
-        if arms.query.allowed is not None:
-            unknown = np.intersect1d(unknown, arms.query.allowed)
+        if query.allowed is not None:
+            unknown = np.intersect1d(unknown, query.allowed)
         if len(unknown):
-            vector = arms.embedding.result() if arms.embedding is not None and _succeeded(arms.embedding) else None
-            self._evidence = self._evidence.with_dense(await self._entries(vector, unknown))
+            self._evidence = self._evidence.with_dense(await self._entries(self._vector, unknown))
         return len(matches)
 
     async def _ranked_hits(self, report: PhaseReport, signals: QuerySignals) -> PhaseHits:
@@ -291,19 +315,25 @@ class Search:
 
     async def _rank(self, signals: QuerySignals) -> None:
         """Ranks all evidence and hydrates from the top until the limit is reached or nothing is left."""
-        ranking: Ranking = rank(self._evidence, signals, self._settings, graph=self._graph_evidence)
+        settled = self._limit
+        ranking = rank(self._evidence, signals, self._settings, graph=self._graph_evidence, first=settled)
         hits: list[Hit] = []
         position = 0
         while len(hits) < self._limit and position < len(ranking):
-            window = range(position, min(len(ranking), position + self._limit - len(hits)))
-            position = window.stop
-            revisions = ranking.revision[window.start : window.stop].tolist()
+            end = min(len(ranking), position + self._limit - len(hits))
+            if end > settled:
+                # Some of the first were hidden; places this deep have no settled order yet.
+                settled = len(ranking)
+                ranking = rank(self._evidence, signals, self._settings, graph=self._graph_evidence)
+            revisions = ranking.revision[position:end].tolist()
+            scores = ranking.score[position:end].tolist()
             await self._hydrate(revisions)
             hits.extend(
-                self._hit(ranking, i, memory)
-                for i, revision in zip(window, revisions, strict=True)
+                self._hit(ranking, position + i, scores[i], memory)
+                for i, revision in enumerate(revisions)
                 if (memory := self._memories.get(revision)) is not None
             )
+            position = end
         self._ranked = tuple(hits)
 
     async def _hydrate(self, revisions: Sequence[int]) -> None:
@@ -313,35 +343,27 @@ class Search:
             self._memories.update(found)
             self._hidden.update(r for r in wanted if r not in found)
 
-    def _hit(self, ranking: Ranking, position: int, memory: Memory) -> Hit:
-        match = self._matches.get(memory.revision)
-        explain = self._spec.explain
-        return Hit(
-            memory=memory,
-            score=float(ranking.score[position]),
-            rank_score=float(ranking.rank_score[position]) if explain else 0.0,
-            parts=ranking.parts(position) if explain else {},
-            relations=match.relations if match else (),
-        )
+    def _hit(self, ranking: Ranking, place: int, score: float, memory: Memory) -> Hit:
+        relations = self._matches[memory.revision].relations if memory.revision in self._matches else ()
+        if not self._spec.explain:
+            return Hit(memory, score, relations=relations)
+        return Hit(memory, score, float(ranking.rank_score[place]), ranking.parts(place), relations)
 
     def _phase_hits(self, report: PhaseReport) -> PhaseHits:
-        new = tuple(hit for hit in self._ranked if hit.memory.memory_id not in self._sent)
-        updated = tuple(
-            HitUpdate(
-                memory_id=hit.memory.memory_id,
-                score=hit.score,
-                rank_score=hit.rank_score,
-                parts=hit.parts,
-                relations=hit.relations,
-            )
-            for hit in self._ranked
-            if (sent := self._sent.get(hit.memory.memory_id)) is not None and sent != hit
-        )
-        self._sent.update((hit.memory.memory_id, hit) for hit in self._ranked)
+        new: list[Hit] = []
+        updated: list[HitUpdate] = []
+        for hit in self._ranked:
+            sent = self._sent.get(hit.memory.memory_id)
+            if sent is None:
+                new.append(hit)
+            elif sent != hit:
+                memory, score, rank_score, parts, relations = hit
+                updated.append(HitUpdate(memory.memory_id, score, rank_score, parts, relations))
+            self._sent[hit.memory.memory_id] = hit
         return PhaseHits(
             report=report,
-            new_hits=new,
-            updated_hits=updated,
+            new_hits=tuple(new),
+            updated_hits=tuple(updated),
             order=tuple(hit.memory.memory_id for hit in self._ranked),
         )
 
@@ -350,29 +372,19 @@ def _since(started: float) -> int:
     return round((time.perf_counter() - started) * 1_000_000)
 
 
-def _waited_for(phase: Phase, arms: _Arms) -> str:
-    """The store a phase was waiting for when its time ran out."""
-    if phase is Phase.GRAPH:
-        return "graph"
-    embedded = arms.embedding is not None and _succeeded(arms.embedding)
-    return "embedder" if phase is Phase.DENSE and not embedded else "index"
+def _late_report(phase: Phase, started: float, *, slow: str) -> PhaseReport:
+    return PhaseReport(
+        phase=phase,
+        outcome=Outcome.TIMED_OUT,
+        elapsed_us=_since(started),
+        error="the caller's deadline left no more time",
+        store=slow,
+    )
 
 
-def _failure_report(phase: Phase, failure: Exception, started: float, *, slow: str) -> PhaseReport:
-    if isinstance(failure, TimeoutError):
-        return PhaseReport(
-            phase=phase,
-            outcome=Outcome.TIMED_OUT,
-            elapsed_us=_since(started),
-            error="the caller's deadline left no more time",
-            store=slow,
-        )
+def _failure_report(phase: Phase, failure: Exception, started: float) -> PhaseReport:
     store = failure.store if isinstance(failure, StoreUnavailable) else "embedder"
     return PhaseReport(phase=phase, outcome=Outcome.FAILED, elapsed_us=_since(started), error=str(failure), store=store)
-
-
-def _succeeded(future: asyncio.Future[T]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
 
 
 async def _abandon(*futures: asyncio.Future[Any] | None) -> None:

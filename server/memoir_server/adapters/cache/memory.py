@@ -44,6 +44,13 @@ class MemoryEmbeddingCache(EmbeddingCache):
         """Charged size of all entries in bytes, never above the capacity."""
         return self._size
 
+    def at_hand(self, key: bytes) -> bytes | None:
+        with self._lock:
+            value = self._entries.get(key)
+            if value is not None:
+                self._entries.move_to_end(key)
+            return value
+
     async def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with self._lock:
             found: list[bytes | None] = []

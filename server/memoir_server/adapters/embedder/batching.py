@@ -48,7 +48,7 @@ class _Share:
 class BatchingEmbedder(Embedder):
     """Merges concurrent calls into batches for the embedder behind it.
 
-    * One batch runs at a time; what arrives meanwhile waits for the next. An idle embedder starts after
+    * ``parallel`` batches run at a time; what arrives meanwhile waits for the next. An idle embedder starts after
       ``window_seconds``, with 0 as soon as the event loop has run what is ready, so a lone query waits for nothing.
     * Queries and documents have lanes of their own that take turns: a query waits for one batch of documents at most,
       and documents never starve. Within a lane the callers share each batch evenly, so a bulk import does not hold up
@@ -60,23 +60,35 @@ class BatchingEmbedder(Embedder):
     Args:
         inner: The embedder that does the work; closed together with this one.
         max_batch: Most texts per batch, at least 1.
+        parallel: Most batches at a time, at least 1. With as many as the embedder has threads, none of them idles while
+            the last runs of a batch are on their way.
         window_seconds: How long an idle embedder waits for company, 0 or more.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, inner: Embedder, *, max_batch: int = DEFAULT_MAX_BATCH, window_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        inner: Embedder,
+        *,
+        max_batch: int = DEFAULT_MAX_BATCH,
+        parallel: int = 1,
+        window_seconds: float = 0.0,
+    ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch={max_batch}: give a number of at least 1")
+        if parallel < 1:
+            raise ValueError(f"parallel={parallel}: give a number of at least 1")
         if window_seconds < 0:
             raise ValueError(f"window_seconds={window_seconds}: give 0 or more")
         self._inner = inner
         self._max_batch = max_batch
+        self._parallel = parallel
         self._window_seconds = window_seconds
         self._lanes: dict[EmbedKind, deque[_Request]] = {kind: deque() for kind in EmbedKind}
         self._next_kind = EmbedKind.QUERY
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
@@ -91,9 +103,11 @@ class BatchingEmbedder(Embedder):
             return result
         request = _Request(list(texts), result, asyncio.get_running_loop().create_future())
         self._lanes[kind].append(request)
-        if self._worker is None:
+        batches = -(-len(texts) // self._max_batch)
+        for _ in range(min(batches, self._parallel - len(self._workers))):
             # In a context of its own: the work belongs to no single caller's trace.
-            self._worker = asyncio.create_task(self._work(), name="memoir-embed-batches", context=contextvars.Context())
+            worker = asyncio.create_task(self._work(), name="memoir-embed-batches", context=contextvars.Context())
+            self._workers.add(worker)
         # Awaiting the future directly makes a caller's cancellation mark its request.
         await request.done
         return request.result
@@ -102,10 +116,11 @@ class BatchingEmbedder(Embedder):
         if self._closed:
             return
         self._closed = True
-        worker = self._worker
-        if worker is not None:
+        workers = list(self._workers)
+        for worker in workers:
             worker.cancel()
-            await asyncio.wait([worker])
+        if workers:
+            await asyncio.wait(workers)
         for lane in self._lanes.values():
             for request in lane:
                 self._fail(request, self._closed_error())
@@ -122,7 +137,9 @@ class BatchingEmbedder(Embedder):
                     await self._run(shares, kind)
         finally:
             # No await between the last look at the lanes and this, so no request can slip in unseen.
-            self._worker = None
+            worker = asyncio.current_task()
+            assert worker is not None
+            self._workers.discard(worker)
 
     def _choose_lane(self) -> EmbedKind | None:
         waiting = [kind for kind, lane in self._lanes.items() if lane]

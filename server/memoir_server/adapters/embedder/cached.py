@@ -12,10 +12,10 @@ from memoir_server.domain.embedding import (
     EmbedKind,
     Vector,
     Vectors,
-    decode_vector,
     embedding_key,
     embedding_keys,
     encode_vector,
+    view_vector,
 )
 from memoir_server.ports.cache import CacheUnavailable, EmbeddingCache
 from memoir_server.ports.embedder import Embedder
@@ -35,6 +35,7 @@ class CachedEmbedder(Embedder):
 
     def __init__(self, inner: Embedder, cache: EmbeddingCache) -> None:
         self._inner = inner
+        self._model = inner.model
         self._cache = cache
         self.hits = 0
         self.misses = 0
@@ -55,10 +56,18 @@ class CachedEmbedder(Embedder):
 
     @property
     def model(self) -> EmbeddingModel:
-        return self._inner.model
+        return self._model
+
+    def at_hand(self, text: str, *, kind: EmbedKind) -> Vector | None:
+        entry = self._cache.at_hand(embedding_key(self._model, text, kind=kind))
+        if entry is None:
+            return None
+        vector = view_vector(entry, self._model.dimension)
+        self._count(hits=int(vector is not None), failures=int(vector is None))
+        return vector
 
     async def embed(self, texts: Sequence[str], *, kind: EmbedKind) -> Vectors:
-        keys = [embedding_key(self.model, text, kind=kind) for text in texts]
+        keys = [embedding_key(self._model, text, kind=kind) for text in texts]
         text_by_key = dict(zip(keys, texts, strict=True))
         revoked: set[bytes] = set()
         self._revoked_in_flight.append(revoked)
@@ -112,7 +121,7 @@ class CachedEmbedder(Embedder):
         for key, entry in zip(keys, entries, strict=True):
             if entry is None:
                 continue
-            vector = decode_vector(entry, self.model.dimension)
+            vector = view_vector(entry, self.model.dimension)
             if vector is None:
                 self._count(failures=1)
             else:
@@ -132,13 +141,12 @@ class CachedEmbedder(Embedder):
             self._count(failures=1)
 
     def _count(self, *, hits: int = 0, misses: int = 0, failures: int = 0) -> None:
-        self.hits += hits
-        self.misses += misses
-        self.cache_failures += failures
-        for counter, amount in (
-            (self._hit_counter, hits),
-            (self._miss_counter, misses),
-            (self._failure_counter, failures),
-        ):
-            if amount:
-                counter.add(amount, self._attributes)
+        if hits:
+            self.hits += hits
+            self._hit_counter.add(hits, self._attributes)
+        if misses:
+            self.misses += misses
+            self._miss_counter.add(misses, self._attributes)
+        if failures:
+            self.cache_failures += failures
+            self._failure_counter.add(failures, self._attributes)

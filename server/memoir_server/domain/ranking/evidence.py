@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.domain.compiled import compiled
 from memoir_server.domain.entry import CandidateColumns, DenseCandidates, KeywordCandidates
 
 
@@ -20,21 +21,20 @@ class GraphEvidence:
     entities: int
 
 
-def _no_columns() -> CandidateColumns:
-    none = np.empty(0, dtype=np.int64)
-    return CandidateColumns(
-        memory_id=(),
-        revision=none,
-        create_time=none,
-        session=none,
-        turn=none,
-        speaker=none,
-        speaker_names=(),
-        length=none,
-        asks=np.empty(0, dtype=np.bool_),
-        importance=np.empty(0, dtype=np.float64),
-        kind=none,
-    )
+_NO_ROWS = np.empty(0, dtype=np.int64)
+_NO_COLUMNS = CandidateColumns(
+    memory_id=(),
+    revision=_NO_ROWS,
+    create_time=_NO_ROWS,
+    session=_NO_ROWS,
+    turn=_NO_ROWS,
+    speaker=_NO_ROWS,
+    speaker_names=(),
+    length=_NO_ROWS,
+    asks=np.empty(0, dtype=np.bool_),
+    importance=np.empty(0, dtype=np.float64),
+    kind=_NO_ROWS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,15 @@ class Evidence:
     """Candidates by ascending revision, each once, with what each arm said of them.
 
     Attributes:
-        columns: Of n candidates.
+        table: What is known of the candidates, and perhaps of others.
+        rows: Where in the table the n candidates are.
         cosine: Shape (n,); NaN where unknown.
         frequency: Shape (n, terms): how often each query term occurs; 0 for candidates the keyword arm did not give.
         document_count, mean_length, document_frequency: Statistics of the owner, as in `KeywordCandidates`.
     """
 
-    columns: CandidateColumns
+    table: CandidateColumns
+    rows: NDArray[np.int64]
     cosine: NDArray[np.float64]
     frequency: NDArray[np.int64]
     document_count: int
@@ -58,29 +60,31 @@ class Evidence:
     @classmethod
     def empty(cls) -> Evidence:
         """No candidates yet."""
-        return cls(
-            columns=_no_columns(),
-            cosine=np.empty(0, dtype=np.float64),
-            frequency=np.empty((0, 0), dtype=np.int64),
-            document_count=0,
-            mean_length=0.0,
-            document_frequency=np.empty(0, dtype=np.int64),
-        )
+        return _EMPTY
 
     def __len__(self) -> int:
-        return len(self.columns)
+        return len(self.rows)
+
+    @property
+    def columns(self) -> CandidateColumns:
+        """The candidates' own columns, copied."""
+        return self.table.at(self.rows)
+
+    @property
+    def revision(self) -> NDArray[np.int64]:
+        """Of each candidate, ascending, shape (n,)."""
+        found: NDArray[np.int64] = self.table.revision[self.rows]
+        return found
 
     def with_keyword(self, candidates: KeywordCandidates) -> Evidence:
         """Adds what the keyword arm found; the statistics and frequencies of an earlier call are replaced."""
-        grown = self._grown(candidates.columns)
-        if grown.columns is candidates.columns:
-            frequency = candidates.frequency
-        else:
-            frequency = np.zeros((len(grown), len(candidates.document_frequency)), dtype=np.int64)
-            frequency[np.searchsorted(grown.columns.revision, candidates.columns.revision)] = candidates.frequency
+        table, own, added = self._in_one_table(candidates.table, candidates.rows)
+        unknown = np.full(len(added), np.nan)
+        rows, cosine, frequency = self._joined(table, own, added, unknown, candidates.frequency, of_added=True)
         return Evidence(
-            columns=grown.columns,
-            cosine=grown.cosine,
+            table=table,
+            rows=rows,
+            cosine=cosine,
             frequency=frequency,
             document_count=candidates.document_count,
             mean_length=candidates.mean_length,
@@ -90,47 +94,11 @@ class Evidence:
     def with_dense(self, candidates: DenseCandidates) -> Evidence:
         """Adds what the dense arm found, or cosines looked up for candidates known already. A cosine that is NaN adds
         the candidate and says nothing about its cosine."""
-        grown = self._grown(candidates.columns)
-        known = ~np.isnan(candidates.cosine)
-        if grown.columns is candidates.columns and known.all():
-            cosine = candidates.cosine
-        else:
-            cosine = grown.cosine.copy()
-            place = np.searchsorted(grown.columns.revision, candidates.columns.revision[known])
-            cosine[place] = candidates.cosine[known]
-        return grown._with(grown.columns, cosine, grown.frequency)
-
-    def without_cosine(self) -> NDArray[np.int64]:
-        """Ascending revisions whose cosine is unknown."""
-        return self.columns.revision[np.isnan(self.cosine)]
-
-    def unknown(self, revisions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of the revisions that are no candidates, ascending, each once."""
-        return np.setdiff1d(revisions, self.columns.revision)
-
-    def _grown(self, added: CandidateColumns) -> Evidence:
-        """With the added candidates; those known already stay as they are."""
-        place = _places(self.columns.revision, added.revision)
-        if place is not None:
-            # The first arm, or one that found all that the first did, as in the scope of a small owner: its columns
-            # serve as they are, which saves half of the join.
-            cosine = np.full(len(added), np.nan)
-            cosine[place] = self.cosine
-            frequency = np.zeros((len(added), self.frequency.shape[1]), dtype=np.int64)
-            frequency[place] = self.frequency
-            return self._with(added, cosine, frequency)
-        columns, kept = _union(self.columns, added)
-        old = kept < len(self)
-        cosine = np.full(len(kept), np.nan)
-        cosine[old] = self.cosine[kept[old]]
-        frequency = np.zeros((len(kept), self.frequency.shape[1]), dtype=np.int64)
-        frequency[old] = self.frequency[kept[old]]
-        return self._with(columns, cosine, frequency)
-
-    def _with(self, columns: CandidateColumns, cosine: NDArray[np.float64], frequency: NDArray[np.int64]) -> Evidence:
-        """The same statistics with other candidates; `dataclasses.replace` would take ten times as long."""
+        table, own, added = self._in_one_table(candidates.table, candidates.rows)
+        rows, cosine, frequency = self._joined(table, own, added, candidates.cosine, self.frequency, of_added=False)
         return Evidence(
-            columns=columns,
+            table=table,
+            rows=rows,
             cosine=cosine,
             frequency=frequency,
             document_count=self.document_count,
@@ -138,21 +106,97 @@ class Evidence:
             document_frequency=self.document_frequency,
         )
 
+    def _joined(
+        self,
+        table: CandidateColumns,
+        own: NDArray[np.int64],
+        added: NDArray[np.int64],
+        added_cosine: NDArray[np.float64],
+        frequency: NDArray[np.int64],
+        *,
+        of_added: bool,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+        """Rows, cosines and frequencies of both; the frequencies are those of the added candidates or of the own."""
+        most = len(own) + len(added)
+        rows, cosine = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.float64)
+        frequencies = np.zeros((most, frequency.shape[1]), dtype=np.int64)
+        count = _join(
+            *(table.revision, own, self.cosine, added, added_cosine, frequency, of_added),
+            *(rows, cosine, frequencies),
+        )
+        return rows[:count], cosine[:count], frequencies[:count]
 
-def _places(some: NDArray[np.int64], all_: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Where in `all_` the ascending revisions of `some` are; None when one is missing there, or `all_` does not
-    ascend."""
-    if len(some) > len(all_) or not (all_[1:] > all_[:-1]).all():
-        return None
-    if not len(some):
-        return np.empty(0, dtype=np.int64)
-    place = np.searchsorted(all_, some)
-    held = place[-1] < len(all_) and bool((all_[place] == some).all())
-    return place if held else None
+    def without_cosine(self) -> NDArray[np.int64]:
+        """Ascending revisions whose cosine is unknown."""
+        return self.revision[np.isnan(self.cosine)]
+
+    def unknown(self, revisions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the revisions that are no candidates, ascending, each once."""
+        return np.setdiff1d(revisions, self.revision)
+
+    def _in_one_table(
+        self, table: CandidateColumns, rows: NDArray[np.int64]
+    ) -> tuple[CandidateColumns, NDArray[np.int64], NDArray[np.int64]]:
+        """A table with the candidates of both, and where in it the own ones and the others are."""
+        if not len(self) or table is self.table:
+            return table, self.rows, rows
+        union = _union(self.columns, table.at(rows))
+        own = np.searchsorted(union.revision, self.revision)
+        return union, own, np.searchsorted(union.revision, table.revision[rows])
 
 
-def _union(left: CandidateColumns, right: CandidateColumns) -> tuple[CandidateColumns, NDArray[np.int64]]:
-    """Both by ascending revision, each revision once, and the place of each row in left followed by right."""
+_EMPTY = Evidence(
+    table=_NO_COLUMNS,
+    rows=_NO_ROWS,
+    cosine=np.empty(0, dtype=np.float64),
+    frequency=np.empty((0, 0), dtype=np.int64),
+    document_count=0,
+    mean_length=0.0,
+    document_frequency=_NO_ROWS,
+)
+
+
+@compiled(
+    "int64(int64[::1], int64[::1], float64[::1], int64[::1], float64[::1], int64[:, ::1], boolean,"
+    " int64[::1], float64[::1], int64[:, ::1])"
+)
+def _join(
+    revision: NDArray[np.int64],
+    own: NDArray[np.int64],
+    own_cosine: NDArray[np.float64],
+    added: NDArray[np.int64],
+    added_cosine: NDArray[np.float64],
+    frequency: NDArray[np.int64],
+    frequency_of_added: bool,
+    rows: NDArray[np.int64],
+    cosine: NDArray[np.float64],
+    frequencies: NDArray[np.int64],
+) -> int:
+    """Merges two sets of rows of one table, each ascending by revision, into the last three; returns how many."""
+    count, i, j = 0, 0, 0
+    while i < len(own) or j < len(added):
+        left = i < len(own) and (j == len(added) or revision[own[i]] <= revision[added[j]])
+        right = j < len(added) and (i == len(own) or revision[added[j]] <= revision[own[i]])
+        cosine[count] = np.nan
+        if left:
+            rows[count] = own[i]
+            cosine[count] = own_cosine[i]
+            if not frequency_of_added:
+                frequencies[count] = frequency[i]
+            i += 1
+        if right:
+            rows[count] = added[j]
+            if not np.isnan(added_cosine[j]):
+                cosine[count] = added_cosine[j]
+            if frequency_of_added:
+                frequencies[count] = frequency[j]
+            j += 1
+        count += 1
+    return count
+
+
+def _union(left: CandidateColumns, right: CandidateColumns) -> CandidateColumns:
+    """Both by ascending revision, each revision once."""
     revision, kept = np.unique(np.concatenate((left.revision, right.revision)), return_index=True)
     names, left_speaker, right_speaker = _joined_speakers(left, right)
 
@@ -160,7 +204,7 @@ def _union(left: CandidateColumns, right: CandidateColumns) -> tuple[CandidateCo
         joined: NDArray[np.int64] = np.concatenate((one, other))[kept]
         return joined
 
-    columns = CandidateColumns(
+    return CandidateColumns(
         memory_id=_joined_ids(left.memory_id, right.memory_id, kept),
         revision=revision,
         create_time=ints(left.create_time, right.create_time),
@@ -173,7 +217,6 @@ def _union(left: CandidateColumns, right: CandidateColumns) -> tuple[CandidateCo
         importance=np.concatenate((left.importance, right.importance))[kept],
         kind=ints(left.kind, right.kind),
     )
-    return columns, kept
 
 
 def _joined_ids(left: Sequence[str], right: Sequence[str], kept: NDArray[np.int64]) -> list[str]:
@@ -185,7 +228,7 @@ def _joined_speakers(
     left: CandidateColumns, right: CandidateColumns
 ) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
     """Names of both and the speaker columns in terms of them."""
-    if not len(left) or left.speaker_names == right.speaker_names:
+    if left.speaker_names == right.speaker_names:
         return right.speaker_names, left.speaker, right.speaker
     codes = {name: code for code, name in enumerate(left.speaker_names)}
     # The last place is what code -1, nobody, reads.

@@ -33,6 +33,8 @@ def named_speakers(query: str, speakers: Collection[str]) -> frozenset[str]:
     without spaces a name may touch other characters. Single characters are no names; "will" and "may" are, only with a
     capital and not as the first word.
     """
+    if not speakers:
+        return frozenset()
     folded = _Folded(query)
     return frozenset(speaker for speaker, _, _ in _mentions(folded, speakers))
 

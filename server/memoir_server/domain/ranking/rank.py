@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.domain.compiled import compiled
 from memoir_server.domain.ranking import signals as sign
-from memoir_server.domain.ranking.bm25 import bm25, coverage
+from memoir_server.domain.ranking.bm25 import bm25
 from memoir_server.domain.ranking.evidence import Evidence, GraphEvidence
 from memoir_server.domain.ranking.fusion import fuse
 from memoir_server.domain.ranking.query import QuerySignals
@@ -23,6 +25,16 @@ COVERAGE_SHARE: Final = 0.5
 """Score of a hit that holds every query term and whose cosine is zero or unknown."""
 
 _MICRO: Final = 1e6
+_HALF_LENGTH: Final = 8
+"""Terms at which the length prior is half of its most; about the mean of a chat message."""
+_PARTS: Final = (
+    *("keyword", "dense", "neighbour", "session", "speaker", "date", "graph"),
+    *("recency", "importance", "length", "question"),
+)
+"""Terms of the rank score, in the order they are added in."""
+_KEYWORD, _DENSE, _NEIGHBOUR, _SESSION, _SPEAKER, _DATE, _GRAPH, _RECENCY, _IMPORTANCE, _LENGTH, _QUESTION = range(11)
+_PLACE_BITS: Final = 24
+_PLACE_MASK: Final = (1 << _PLACE_BITS) - 1
 
 Column = NDArray[np.float64]
 
@@ -42,7 +54,8 @@ class Ranking:
     rank_score: Column
     _order: NDArray[np.int64]
     _measures: Mapping[str, Column]
-    _contributions: Mapping[str, Column]
+    _contributions: NDArray[np.float64]
+    _told: frozenset[int]
 
     def __len__(self) -> int:
         return len(self.revision)
@@ -56,7 +69,7 @@ class Ranking:
         """
         row = int(self._order[place])
         found = {name: float(column[row]) for name, column in self._measures.items()}
-        found |= {name: float(column[row]) for name, column in self._contributions.items()}
+        found |= {name: float(self._contributions[i, row]) for i, name in enumerate(_PARTS) if i in self._told}
         return {name: round(value, 6) + 0.0 for name, value in found.items() if value == value}
 
 
@@ -71,9 +84,16 @@ def score_of(cosine: Column, share: Column) -> Column:
         cosine: -1..1, NaN where unknown.
         share: Coverage, 0..1.
     """
-    near = np.fmin(np.fmax(cosine, 0.0), 1.0)  # fmax takes the number where the other is NaN
-    score: Column = np.round(1.0 - (1.0 - near) * (1.0 - COVERAGE_SHARE * share), 6)
+    score = np.empty(len(cosine))
+    _score(cosine, share, score)
     return score
+
+
+@compiled("void(float64[::1], float64[::1], float64[::1])")
+def _score(cosine: Column, share: Column, score: Column) -> None:
+    for i in range(len(cosine)):
+        near = min(cosine[i], 1.0) if cosine[i] > 0.0 else 0.0
+        score[i] = np.rint((1.0 - (1.0 - near) * (1.0 - COVERAGE_SHARE * share[i])) * _MICRO) / _MICRO
 
 
 def rank(
@@ -82,6 +102,7 @@ def rank(
     settings: RecipeSettings,
     *,
     graph: Mapping[int, GraphEvidence],
+    first: int | None = None,
 ) -> Ranking:
     """Ranks all candidates: rank score, rounded to 1e-6, falling; memory id rising where it is equal.
 
@@ -90,33 +111,40 @@ def rank(
         signals: Of the query.
         settings: Of the recipe.
         graph: What the graph knows, by revision; may name revisions that are no candidates.
+        first: Equal scores are put in the order of ids only as far as the first so many places; None: everywhere.
     """
-    columns = evidence.columns
-    measure, bound = bm25(evidence)
-    near = np.fmax(evidence.cosine, 0.0)
-    keyword, dense = fuse(settings.fusion, measure / bound if bound else measure, near, settings.keyword_weight)
-    parts = _contributions(evidence, keyword, dense, signals, settings, graph)
-    total = np.zeros(len(columns))
-    for part in parts.values():
-        total += part
-    micro = np.rint(total * _MICRO).astype(np.int64)
-    order = _order(micro, columns.memory_id)
+    settled = len(evidence) if first is None else max(first, settings.dense_first_kept)
+    matches = bm25(evidence)
+    near = np.empty(len(evidence))
+    nearest, equals = _nearness(evidence.cosine, near)
+    measure = matches.score / matches.bound if matches.bound else matches.score
+    keyword, dense = fuse(settings.fusion, measure, near, settings.keyword_weight)
+    parts, told = _contributions(evidence, keyword, dense, signals, settings, graph)
+    micro = np.empty(len(evidence), dtype=np.int64)
+    _add_up(
+        *(parts, evidence.table.importance, evidence.table.length, evidence.table.asks, evidence.rows),
+        *(settings.importance, settings.length, settings.question, micro),
+    )
+    ids = _Ids(evidence)
+    order = _order(micro, ids, settled)
     kept = settings.dense_first_kept
-    if kept and len(order) > kept and settings.dense:
-        lifted = _lifted(micro, order, evidence.cosine, columns.memory_id, kept)
-        if lifted is not None:
-            nearest, gain = lifted
+    if kept and len(order) > kept and settings.dense and equals:
+        if equals > 1:
+            nearest = min(np.flatnonzero(near == near[nearest]).tolist(), key=ids.__getitem__)
+        if nearest not in order[:kept].tolist():
+            # The nearest is never ranked below the place the recipe promises: it gets what it lacks to stand there.
+            gain = int(micro[order[kept - 1]]) + 1 - int(micro[nearest])
             micro[nearest] += gain
-            parts["dense"][nearest] += gain / _MICRO
-            order = _order(micro, columns.memory_id)
-    share = coverage(evidence)
+            parts[_DENSE, nearest] += gain / _MICRO
+            order = _order(micro, ids, settled)
     return Ranking(
-        revision=columns.revision[order],
-        score=score_of(evidence.cosine, share)[order],
+        revision=evidence.table.revision[evidence.rows[order]],
+        score=score_of(evidence.cosine, matches.coverage)[order],
         rank_score=micro[order] / _MICRO,
         _order=order,
-        _measures={"cosine": evidence.cosine, "coverage": share, "bm25": measure},
+        _measures={"cosine": evidence.cosine, "coverage": matches.coverage, "bm25": matches.score},
         _contributions=parts,
+        _told=told,
     )
 
 
@@ -127,55 +155,135 @@ def _contributions(
     signals: QuerySignals,
     settings: RecipeSettings,
     graph: Mapping[int, GraphEvidence],
-) -> dict[str, Column]:
-    """Terms of the rank score by name; those that say nothing about any candidate are left out."""
-    columns = evidence.columns
-    parts: dict[str, Column] = {"keyword": keyword, "dense": dense}
-    if settings.session or settings.previous_turn or settings.next_turn or settings.answer:
-        neighbour, session = sign.conversation(columns, keyword + dense, settings)
-        parts |= {"neighbour": neighbour, "session": session}
-    if settings.speaker:
-        spoken = sign.speaker_match(columns, signals.speakers)
+) -> tuple[NDArray[np.float64], frozenset[int]]:
+    """Terms of the rank score, shape (parts, n), and which of them say anything about a candidate. What `_add_up` sets
+    is still missing."""
+    table, rows = evidence.table, evidence.rows
+    parts = np.zeros((len(_PARTS), len(rows)))
+    parts[_KEYWORD] = keyword
+    parts[_DENSE] = dense
+    told = _told(settings)
+    if _SESSION in told:
+        parts[_NEIGHBOUR], parts[_SESSION] = sign.conversation(table, rows, keyword + dense, settings)
+    if settings.speaker and signals.speakers:
+        spoken = sign.speaker_match(table, rows, signals.speakers)
         if spoken is not None:
-            parts["speaker"] = settings.speaker * spoken.astype(np.float64)
+            parts[_SPEAKER] = settings.speaker * spoken
+            told |= {_SPEAKER}
     if settings.date and signals.dates:
-        parts["date"] = settings.date * sign.date_affinities(columns.create_time, signals.dates)
+        parts[_DATE] = settings.date * sign.date_affinities(table.create_time, rows, signals.dates)
+        told |= {_DATE}
     if settings.graph_boost and graph:
-        parts["graph"] = settings.graph_boost * sign.graph_match(columns.revision, graph)
+        parts[_GRAPH] = settings.graph_boost * sign.graph_match(evidence.revision, graph)
+        told |= {_GRAPH}
     if settings.recency:
-        parts["recency"] = settings.recency * sign.recency(columns.create_time)
-    if settings.importance:
-        parts["importance"] = settings.importance * (columns.importance - 0.5)
-    if settings.length:
-        parts["length"] = settings.length * sign.length_prior(columns.length)
-    if settings.question:
-        parts["question"] = -settings.question * columns.asks.astype(np.float64)
-    return parts
+        parts[_RECENCY] = settings.recency * sign.recency(table.create_time, rows)
+    return parts, told
 
 
-def _order(micro: NDArray[np.int64], memory_ids: Sequence[str]) -> NDArray[np.int64]:
-    """Rows by falling score, equal ones by rising id. Only ids of equal scores are compared."""
-    order = np.argsort(-micro, kind="stable")
-    ranked = micro[order]
-    same = ranked[1:] == ranked[:-1]
-    if same.any():
-        tied = np.zeros(len(order), dtype=np.bool_)
-        tied[1:] |= same
-        tied[:-1] |= same
-        rows = np.array(sorted(order[tied].tolist(), key=memory_ids.__getitem__), dtype=np.int64)
-        order[tied] = rows[np.argsort(-micro[rows], kind="stable")]
+@functools.cache
+def _told(settings: RecipeSettings) -> frozenset[int]:
+    """Parts that the recipe has for every query."""
+    weights = {
+        _NEIGHBOUR: settings.session or settings.previous_turn or settings.next_turn or settings.answer,
+        _SESSION: settings.session or settings.previous_turn or settings.next_turn or settings.answer,
+        _RECENCY: settings.recency,
+        _IMPORTANCE: settings.importance,
+        _LENGTH: settings.length,
+        _QUESTION: settings.question,
+    }
+    return frozenset({_KEYWORD, _DENSE} | {part for part, weight in weights.items() if weight})
+
+
+@compiled(
+    "void(float64[:, ::1], float64[::1], int64[::1], boolean[::1], int64[::1], float64, float64, float64, int64[::1])"
+)
+def _add_up(
+    parts: NDArray[np.float64],
+    importance: Column,
+    length: NDArray[np.int64],
+    asks: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    of_importance: float,
+    of_length: float,
+    of_question: float,
+    micro: NDArray[np.int64],
+) -> None:
+    """Sets what speaks for a candidate whatever the query is, and the sum of all parts in millionths."""
+    for i in range(len(rows)):
+        row = rows[i]
+        parts[_IMPORTANCE, i] = of_importance * (importance[row] - 0.5)
+        parts[_LENGTH, i] = of_length * (length[row] / (length[row] + _HALF_LENGTH))
+        if asks[row]:
+            parts[_QUESTION, i] = -of_question
+        total = 0.0
+        for part in range(parts.shape[0]):
+            total += parts[part, i]
+        micro[i] = int(np.rint(total * _MICRO))
+
+
+@compiled("UniTuple(int64, 2)(float64[::1], float64[::1])")
+def _nearness(cosine: Column, near: Column) -> tuple[int, int]:
+    """Sets max(0, cosine), 0 where it is unknown; returns a place where that is largest, and how many such there are: 0
+    where it is 0 everywhere."""
+    nearest, count = 0, 0
+    for i in range(len(cosine)):
+        near[i] = cosine[i] if cosine[i] > 0.0 else 0.0
+        if near[i] > 0.0:
+            if count == 0 or near[i] > near[nearest]:
+                nearest, count = i, 0
+            if near[i] == near[nearest]:
+                count += 1
+    return nearest, count
+
+
+class _Ids:
+    """Memory ids by place, looked up only where they decide."""
+
+    __slots__ = ("_ids", "_rows")
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._ids = evidence.table.memory_id
+        self._rows = evidence.rows
+
+    def __getitem__(self, place: int) -> str:
+        found: str = self._ids[self._rows[place]]
+        return found
+
+
+def _order(micro: NDArray[np.int64], memory_ids: _Ids, first: int) -> NDArray[np.int64]:
+    """Rows by falling score; among the first, equal ones by rising id, and only those ids are compared."""
+    # The place rides along in the low bits: sorting numbers is much faster than sorting places by them.
+    keyed = np.empty(len(micro), dtype=np.int64)
+    _key(micro, keyed)
+    keyed.sort()
+    order = np.empty(len(micro), dtype=np.int64)
+    ties = np.empty((len(micro) // 2 + 1, 2), dtype=np.int64)
+    count = _read_keys(keyed, first, order, ties)
+    for begin, end in ties[:count].tolist():
+        order[begin:end] = sorted(order[begin:end].tolist(), key=memory_ids.__getitem__)
     return order
 
 
-def _lifted(
-    micro: NDArray[np.int64], order: NDArray[np.int64], cosine: Column, memory_ids: Sequence[str], kept: int
-) -> tuple[int, int] | None:
-    """Row of the nearest candidate and what it lacks, in millionths, to be among the first `kept`; None if nothing."""
-    known = np.fmax(cosine, 0.0)
-    highest = known.max()
-    if highest <= 0.0:
-        return None
-    nearest = min(np.flatnonzero(known == highest).tolist(), key=memory_ids.__getitem__)
-    if nearest in order[:kept].tolist():
-        return None
-    return nearest, int(micro[order[kept - 1]]) + 1 - int(micro[nearest])
+@compiled("void(int64[::1], int64[::1])")
+def _key(micro: NDArray[np.int64], keyed: NDArray[np.int64]) -> None:
+    for place in range(len(micro)):
+        keyed[place] = (-micro[place] << _PLACE_BITS) + place
+
+
+@compiled("int64(int64[::1], int64, int64[::1], int64[:, ::1])")
+def _read_keys(keyed: NDArray[np.int64], first: int, order: NDArray[np.int64], ties: NDArray[np.int64]) -> int:
+    """Sets the places in this order, and where among the first of them runs of equal scores begin and end; returns how
+    many runs."""
+    for i in range(len(keyed)):
+        order[i] = keyed[i] & _PLACE_MASK
+    count, begin = 0, 0
+    while begin < min(first, len(keyed)):
+        end = begin + 1
+        while end < len(keyed) and keyed[end] >> _PLACE_BITS == keyed[begin] >> _PLACE_BITS:
+            end += 1
+        if end - begin > 1:
+            ties[count, 0], ties[count, 1] = begin, end
+            count += 1
+        begin = end
+    return count

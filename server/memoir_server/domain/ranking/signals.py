@@ -8,74 +8,124 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.domain.compiled import compiled
 from memoir_server.domain.dates import OTHER_YEAR_FACTOR, DateWindow, Precision
 from memoir_server.domain.entry import CandidateColumns
 from memoir_server.domain.memory import MemoryKind
 from memoir_server.domain.ranking.evidence import GraphEvidence
 from memoir_server.domain.ranking.recipes import RecipeSettings
-from memoir_server.domain.time import from_datetime
+from memoir_server.domain.time import from_datetime, to_datetime
 
 _DAY: Final = 86_400_000_000
 """Microseconds."""
 _TURN_BITS: Final = 32
-_HALF_LENGTH: Final = 8
-"""Terms at which the length prior is half of its most; about the mean of a chat message."""
 _RECENCY_HALF_LIFE: Final = 30 * _DAY
 """Age at which the recency signal is half."""
 
 Column = NDArray[np.float64]
 
 
-def conversation(columns: CandidateColumns, evidence: Column, settings: RecipeSettings) -> tuple[Column, Column]:
+def conversation(
+    table: CandidateColumns, rows: NDArray[np.int64], evidence: Column, settings: RecipeSettings
+) -> tuple[Column, Column]:
     """What episodes take over from neighbouring turns and from their session, two columns of shape (n,).
 
     Neighbours are the turns numbered one lower and one higher in the same session; they count as far as they are
     candidates. The session's share is that of its best episode, after neighbours; a memory outside any session, or of
     another kind, stands for itself, so that a session gains nothing by being one.
+
+    Args:
+        table, rows: The candidates.
+        evidence: Of each candidate, shape (n,).
+        settings: Of the recipe.
     """
-    neighbour = np.zeros(len(columns))
-    if not (settings.previous_turn or settings.next_turn or settings.answer or settings.session):
-        return neighbour, np.zeros(len(columns))
-    episodic = columns.kind == MemoryKind.EPISODE
-    if not episodic.any():
-        # Facts only: each stands for itself.
-        return neighbour, settings.session * evidence
-    episodes = np.flatnonzero(episodic & (columns.session >= 0) & (columns.turn > 0))
-    best = None
-    if len(episodes):
-        key = (columns.session[episodes] << _TURN_BITS) + columns.turn[episodes]
-        order = np.argsort(key, kind="stable")
-        key, episodes = key[order], episodes[order]
-        own = evidence[episodes]
-        linked = key[1:] - key[:-1] == 1
-        taken = np.zeros(len(episodes))
-        taken[:-1] = settings.next_turn * own[1:] * linked
-        speaker = columns.speaker[episodes]
-        answers = columns.asks[episodes[:-1]] & (speaker[1:] != speaker[:-1])
-        taken[1:] += (settings.previous_turn + settings.answer * answers) * own[:-1] * linked
-        neighbour[episodes] = taken
-        session = key >> _TURN_BITS
-        starts = np.flatnonzero(np.concatenate(([True], session[1:] != session[:-1])))
-        sizes = np.diff(np.append(starts, len(session)))
-        best = np.repeat(np.maximum.reduceat(own + taken, starts), sizes)
-    prior = evidence.copy()
-    if best is not None:
-        prior[episodes] = best
-    return neighbour, settings.session * prior
+    neighbour, prior = np.zeros(len(rows)), settings.session * evidence
+    episodes, key = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int64)
+    count = _episodes(table.kind, table.session, table.turn, rows, int(MemoryKind.EPISODE), episodes, key)
+    if count:
+        order = np.argsort(key[:count], kind="stable")
+        _conversation(
+            *(table.speaker, table.asks, rows, evidence, episodes[order], key[order]),
+            *(settings.previous_turn, settings.next_turn, settings.answer, settings.session),
+            *(neighbour, prior),
+        )
+    return neighbour, prior
 
 
-def speaker_match(columns: CandidateColumns, named: frozenset[str]) -> NDArray[np.bool_] | None:
+@compiled("int64(int64[::1], int64[::1], int64[::1], int64[::1], int64, int64[::1], int64[::1])")
+def _episodes(
+    kind: NDArray[np.int64],
+    session: NDArray[np.int64],
+    turn: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    episode: int,
+    places: NDArray[np.int64],
+    key: NDArray[np.int64],
+) -> int:
+    """Notes the places of the numbered turns of sessions, and a key of each that says session and turn; returns how
+    many."""
+    count = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        if kind[row] == episode and session[row] >= 0 and turn[row] > 0:
+            places[count] = place
+            key[count] = (session[row] << _TURN_BITS) + turn[row]
+            count += 1
+    return count
+
+
+@compiled(
+    "void(int64[::1], boolean[::1], int64[::1], float64[::1], int64[::1], int64[::1],"
+    " float64, float64, float64, float64, float64[::1], float64[::1])"
+)
+def _conversation(
+    speaker: NDArray[np.int64],
+    asks: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    evidence: Column,
+    episodes: NDArray[np.int64],
+    key: NDArray[np.int64],
+    previous_turn: float,
+    next_turn: float,
+    answer: float,
+    of_session: float,
+    neighbour: Column,
+    prior: Column,
+) -> None:
+    """Sets the neighbours' shares and the sessions' best; `episodes` are places in the order of `key`."""
+    count = len(episodes)
+    for i in range(count - 1):
+        if key[i + 1] - key[i] != 1:
+            continue
+        one, other = episodes[i], episodes[i + 1]
+        neighbour[one] += next_turn * evidence[other]
+        answers = asks[rows[one]] and speaker[rows[one]] != speaker[rows[other]]
+        neighbour[other] += (previous_turn + (answer if answers else 0.0)) * evidence[one]
+    start = 0
+    for i in range(1, count + 1):
+        if i < count and key[i] >> _TURN_BITS == key[start] >> _TURN_BITS:
+            continue
+        best = evidence[episodes[start]] + neighbour[episodes[start]]
+        for j in range(start + 1, i):
+            best = max(best, evidence[episodes[j]] + neighbour[episodes[j]])
+        for j in range(start, i):
+            prior[episodes[j]] = of_session * best
+        start = i
+
+
+def speaker_match(table: CandidateColumns, rows: NDArray[np.int64], named: frozenset[str]) -> NDArray[np.bool_] | None:
     """Which candidates the one person named said; None when the query names nobody or several, or when the candidates
     have fewer than two speakers, so that the name tells nothing."""
     if len(named) != 1:
         return None
     (name,) = named
-    if name not in columns.speaker_names or not len(columns):
+    if name not in table.speaker_names or not len(rows):
         return None
-    spoken = columns.speaker[columns.speaker >= 0]
+    speaker = table.speaker[rows]
+    spoken = speaker[speaker >= 0]
     if not len(spoken) or spoken.min() == spoken.max():
         return None
-    matched: NDArray[np.bool_] = columns.speaker == columns.speaker_names.index(name)
+    matched: NDArray[np.bool_] = speaker == table.speaker_names.index(name)
     return matched
 
 
@@ -89,43 +139,57 @@ _FADE: Final[dict[Precision, tuple[tuple[int, float], ...]]] = {
 }
 
 
-def date_affinities(create_time: NDArray[np.int64], windows: Sequence[DateWindow]) -> Column:
-    """`dates.date_affinity` of every instant, shape (n,): the best of the windows, 0..1."""
-    best = np.zeros(len(create_time))
-    if not len(create_time) or not windows:
-        return best
-    spread = int(create_time.min()), int(create_time.max())
-    years: Sequence[int] | None = None
+def date_affinities(create_time: NDArray[np.int64], rows: NDArray[np.int64], windows: Sequence[DateWindow]) -> Column:
+    """`dates.date_affinity` of the instants of some rows, shape (n,): the best of the windows, 0..1."""
+    earliest, latest = _spread(create_time, rows)
+    spans: list[tuple[int, int]] = []
+    worth: list[float] = []
     for window in windows:
-        _raise_within(best, create_time, spread, window, window.weight)
-        if window.yearly:
-            if years is None:
-                years = _years_around(create_time)
-            for year in years:
+        _note_spans(spans, worth, window, window.weight)
+        if window.yearly and earliest <= latest:
+            # The same days of every year there is a row from, and of the years beside, which a window may reach into.
+            for year in range(max(_year(earliest) - 1, 1), min(_year(latest) + 2, 10_000)):
                 moved = _moved_to(window, year)
                 if moved is not None:
-                    _raise_within(best, create_time, spread, moved, OTHER_YEAR_FACTOR * window.weight)
+                    _note_spans(spans, worth, moved, OTHER_YEAR_FACTOR * window.weight)
+    best = np.zeros(len(rows))
+    _best_span(create_time, rows, np.array(spans, dtype=np.int64).reshape(-1, 2), np.array(worth, np.float64), best)
     return best
 
 
-def _raise_within(
-    best: Column, create_time: NDArray[np.int64], spread: tuple[int, int], window: DateWindow, weight: float
-) -> None:
-    """Raises `best` to what the window gives, the outer days first. Windows are whole days, and so is what counts as
-    near: the days before and after."""
+def _note_spans(spans: list[tuple[int, int]], worth: list[float], window: DateWindow, weight: float) -> None:
+    """What the window gives, and where. Windows are whole days, and so is what counts as near: the days before and
+    after."""
     start, end = from_datetime(window.start), from_datetime(window.end)
-    for days, factor in reversed(_FADE[window.precision]):
-        first, after = start - days * _DAY, end + days * _DAY
-        if spread[1] < first or spread[0] >= after:
-            return
-        inside = (create_time >= first) & (create_time < after)
-        np.maximum(best, inside * (weight * factor), out=best)
+    for days, factor in _FADE[window.precision]:
+        spans.append((start - days * _DAY, end + days * _DAY))
+        worth.append(weight * factor)
 
 
-def _years_around(create_time: NDArray[np.int64]) -> list[int]:
-    """Years of the instants and the years beside them, which a window may reach into."""
-    years = np.unique(create_time.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970)
-    return sorted({year + shift for year in years.tolist() for shift in (-1, 0, 1)})
+@compiled("UniTuple(int64, 2)(int64[::1], int64[::1])")
+def _spread(instants: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[int, int]:
+    """Least and greatest; (0, -1) of none."""
+    if len(rows) == 0:
+        return 0, -1
+    least = greatest = instants[rows[0]]
+    for row in rows:
+        least = min(least, instants[row])
+        greatest = max(greatest, instants[row])
+    return least, greatest
+
+
+@compiled("void(int64[::1], int64[::1], int64[:, ::1], float64[::1], float64[::1])")
+def _best_span(
+    instants: NDArray[np.int64], rows: NDArray[np.int64], spans: NDArray[np.int64], worth: Column, best: Column
+) -> None:
+    for i in range(len(rows)):
+        for j in range(len(worth)):
+            if spans[j, 0] <= instants[rows[i]] < spans[j, 1]:
+                best[i] = max(best[i], worth[j])
+
+
+def _year(instant: int) -> int:
+    return to_datetime(instant).year
 
 
 def _moved_to(window: DateWindow, year: int) -> DateWindow | None:
@@ -137,19 +201,13 @@ def _moved_to(window: DateWindow, year: int) -> DateWindow | None:
         return None
 
 
-def length_prior(length: NDArray[np.int64]) -> Column:
-    """length / (length + 8): 0 for an empty text towards 1 for a long one."""
-    prior: Column = length / (length + _HALF_LENGTH)
-    return prior
-
-
-def recency(create_time: NDArray[np.int64]) -> Column:
-    """1 for the newest candidate, 1/2 at 30 days older, 1/3 at 60: forgetting slows down, as a power law does (Wixted
-    and Ebbesen 1991)."""
-    if not len(create_time):
+def recency(create_time: NDArray[np.int64], rows: NDArray[np.int64]) -> Column:
+    """1 for the newest of some rows, 1/2 at 30 days older, 1/3 at 60: forgetting slows down, as a power law does
+    (Wixted and Ebbesen 1991)."""
+    moments = create_time[rows]
+    if not len(moments):
         return np.zeros(0)
-    age = (create_time.max() - create_time).astype(np.float64)
-    signal: Column = _RECENCY_HALF_LIFE / (_RECENCY_HALF_LIFE + age)
+    signal: Column = _RECENCY_HALF_LIFE / (_RECENCY_HALF_LIFE + (moments.max() - moments).astype(np.float64))
     return signal
 
 

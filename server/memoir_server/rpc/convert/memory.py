@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from memoir.v1 import memory_pb2 as pb
+from memoir_server.domain.access import Access
 from memoir_server.domain.change import Change, EventType
 from memoir_server.domain.conversation import MemoryPatch, Message, NewMemory
+from memoir_server.domain.duplicate import Duplicate
 from memoir_server.domain.errors import FieldInvalid
 from memoir_server.domain.memory import (
     EntityMention,
@@ -118,11 +120,11 @@ def _new_memory(memory: Any, path: str, memory_id: str, scope: Scope, supersedes
         valid_until=read_optional_time(memory, "valid_until", path),
         expire_time=read_optional_time(memory, "expire_time", path),
         create_time=read_optional_time(memory, "create_time", path),
-        provenance=tuple(_provenance(p, f"{path}.provenance[{i}]") for i, p in enumerate(memory.provenance)),
+        provenance=tuple([_provenance(p, f"{path}.provenance[{i}]") for i, p in enumerate(memory.provenance)]),
         entities=tuple(
-            EntityMention(name=e.name, type=e.type or "thing", aliases=tuple(e.aliases)) for e in memory.entities
+            [EntityMention(name=e.name, type=e.type or "thing", aliases=tuple(e.aliases)) for e in memory.entities]
         ),
-        relations=tuple(_statement(r, f"{path}.relations[{i}]") for i, r in enumerate(memory.relations)),
+        relations=tuple([_statement(r, f"{path}.relations[{i}]") for i, r in enumerate(memory.relations)]),
         supersedes=supersedes,
     )
 
@@ -187,8 +189,8 @@ def write_value(target: Any, value: MetadataValue) -> None:
         target.string_list.values.extend(value)
 
 
-def write_memory(target: pb.Memory, memory: Memory, *, full: bool) -> None:
-    """Sets a Memory message; `full` includes entities and relations (view FULL)."""
+def write_memory(target: pb.Memory, memory: Memory, *, full: bool, access: Access | None = None) -> None:
+    """Sets a Memory message; `full` includes entities and relations (view FULL), `access` how often it was returned."""
     target.namespace = memory.namespace
     target.memory_id = memory.memory_id
     target.text = memory.text
@@ -217,6 +219,10 @@ def write_memory(target: pb.Memory, memory: Memory, *, full: bool) -> None:
         target.superseded_by = memory.superseded_by
     if full:
         _write_facts(target, memory)
+    if access is not None:
+        target.access_count = access.count
+        if access.count:
+            write_time(target.last_access_time, access.last)
 
 
 def _write_provenance(target: pb.Provenance, provenance: Provenance) -> None:
@@ -254,6 +260,33 @@ def write_change(target: pb.MemoryChange, change: Change, *, full: bool) -> None
     if change.before is not None and change.type in (EventType.UPDATED, EventType.SUPERSEDED):
         target.previous_text = change.before.text
     target.reason = change.reason
+
+
+def write_duplicate(target: pb.Duplicate, duplicate: Duplicate) -> None:
+    """Sets a Duplicate message."""
+    target.memory_id = duplicate.memory_id
+    target.exact = duplicate.exact
+    target.cosine = duplicate.cosine
+    target.stored = duplicate.stored
+
+
+def write_unchanged(
+    target: pb.MemoryChange, namespace: str, duplicate: Duplicate, memory: Memory | None, *, full: bool
+) -> None:
+    """Sets a MemoryChange message for what was known already; `memory` None: it has been removed since."""
+    target.action = pb.MemoryChange.ACTION_UNCHANGED
+    target.reason = "already known" if duplicate.exact else "nearly the same is already known"
+    write_known(target.memory, namespace, duplicate, memory, full=full)
+    write_duplicate(target.duplicate, duplicate)
+
+
+def write_known(target: pb.Memory, namespace: str, duplicate: Duplicate, memory: Memory | None, *, full: bool) -> None:
+    """Sets the Memory message of what was known already; only its id when it has been removed since."""
+    if memory is not None:
+        write_memory(target, memory, full=full)
+    else:
+        target.namespace = namespace
+        target.memory_id = duplicate.memory_id
 
 
 def wants_full(view: int, *, default: bool) -> bool:

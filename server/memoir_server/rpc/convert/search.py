@@ -23,6 +23,7 @@ from memoir_server.domain.search import (
     SearchSpec,
     Started,
 )
+from memoir_server.rpc.convert.encoded import EncodedMemories
 from memoir_server.rpc.convert.filter import read_as_of, read_optional_filter
 from memoir_server.rpc.convert.memory import read_scope, write_memory
 from memoir_server.rpc.convert.time import read_optional_time, read_range, write_duration, write_time
@@ -51,18 +52,22 @@ def read_spec(spec: Any) -> SearchSpec:
     )
 
 
-def write_result(target: search_pb2.SearchMemoriesResponse, result: SearchResult, *, full: bool) -> None:
-    """Sets the answer of a unary search."""
+def write_result(
+    target: search_pb2.SearchMemoriesResponse, result: SearchResult, encoded: EncodedMemories | None
+) -> None:
+    """Sets the answer of a unary search. Memories are whole (view FULL) where `encoded` is None, here and below."""
     target.revision = result.revision
     target.search_id = result.search_id
     hits = target.hits
     for hit in result.hits:
-        _write_hit(hits.add(), hit, full=full)
+        _write_hit(hits.add(), hit, encoded)
     for report in result.phases:
         _write_report(target.phases.add(), report)
 
 
-def write_context(target: search_pb2.BuildContextResponse, built: BuiltContext, *, full: bool) -> None:
+def write_context(
+    target: search_pb2.BuildContextResponse, built: BuiltContext, encoded: EncodedMemories | None
+) -> None:
     """Sets the answer of BuildContext, but for its tokenizer."""
     context = built.context
     target.text = context.text
@@ -72,16 +77,18 @@ def write_context(target: search_pb2.BuildContextResponse, built: BuiltContext, 
         row.memory_ids.extend(part.memory_ids)
         write_time(row.create_time, part.create_time)
     for hit in context.hits:
-        _write_hit(target.hits.add(), hit, full=full)
+        _write_hit(target.hits.add(), hit, encoded)
     for report in built.phases:
         _write_report(target.phases.add(), report)
     target.revision = built.revision
 
 
-def write_event(target: search_pb2.StreamSearchMemoriesResponse, event: SearchEvent, *, full: bool) -> None:
+def write_event(
+    target: search_pb2.StreamSearchMemoriesResponse, event: SearchEvent, encoded: EncodedMemories | None
+) -> None:
     """Sets one event of a streaming search, but for its sequence."""
     if isinstance(event, PhaseHits):
-        _write_phase_hits(target.phase_hits, event, full=full)
+        _write_phase_hits(target.phase_hits, event, encoded)
     elif isinstance(event, PhaseFailed):
         _write_report(target.phase_failed, event.report)
     elif isinstance(event, Started):
@@ -93,11 +100,11 @@ def write_event(target: search_pb2.StreamSearchMemoriesResponse, event: SearchEv
 
 
 def _write_phase_hits(
-    target: search_pb2.StreamSearchMemoriesResponse.PhaseHits, event: PhaseHits, *, full: bool
+    target: search_pb2.StreamSearchMemoriesResponse.PhaseHits, event: PhaseHits, encoded: EncodedMemories | None
 ) -> None:
     _write_report(target.report, event.report)
     for hit in event.new_hits:
-        _write_hit(target.new_hits.add(), hit, full=full)
+        _write_hit(target.new_hits.add(), hit, encoded)
     for update in event.updated_hits:
         row = target.updated_hits.add()
         row.memory_id = update.memory_id
@@ -113,8 +120,11 @@ def _write_completed(target: search_pb2.StreamSearchMemoriesResponse.Completed, 
     target.revision = event.revision
 
 
-def _write_hit(target: search_pb2.SearchHit, hit: Hit, *, full: bool) -> None:
-    write_memory(target.memory, hit.memory, full=full)
+def _write_hit(target: search_pb2.SearchHit, hit: Hit, encoded: EncodedMemories | None) -> None:
+    if encoded is None:
+        write_memory(target.memory, hit.memory, full=True)
+    else:
+        encoded.write(target.memory, hit.memory)
     _write_scores(target, hit)
 
 

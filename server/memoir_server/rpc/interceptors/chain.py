@@ -16,13 +16,13 @@ from memoir_server.rpc.draining import Draining
 from memoir_server.rpc.errors import STATUS_DETAILS_KEY, Failure, describe, to_status
 from memoir_server.rpc.incoming import Incoming
 from memoir_server.rpc.interceptors.auth import REQUIRED, Authenticator, Principal
-from memoir_server.rpc.interceptors.deadlines import Deadline, Deadlines
 from memoir_server.rpc.interceptors.limits import Limits
 from memoir_server.rpc.interceptors.metadata import read_metadata
 from memoir_server.rpc.interceptors.trace import CallRecord, Tracing
 from memoir_server.rpc.interceptors.validate import RequestValidator
 from memoir_server.rpc.refusals import DeadlinePassed, Defect, RequestInvalid, ServerDraining, Violation
 from memoir_server.service.call import DEFAULT_DEADLINE_SECONDS
+from memoir_server.service.deadlines import Deadline, Deadlines
 
 logger = logging.getLogger(__name__)
 

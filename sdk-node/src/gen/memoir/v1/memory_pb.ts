@@ -18,7 +18,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file memoir/v1/memory.proto.
  */
 export const file_memoir_v1_memory: GenFile = /*@__PURE__*/
-  fileDesc("ChZtZW1vaXIvdjEvbWVtb3J5LnByb3RvEgltZW1vaXIudjEi7wUKBk1lbW9yeRIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEgwKBHRleHQYAyABKAkSIwoEa2luZBgEIAEoDjIVLm1lbW9pci52MS5NZW1vcnlLaW5kEh8KBXNjb3BlGAUgASgLMhAubWVtb2lyLnYxLlNjb3BlEjEKCG1ldGFkYXRhGAYgAygLMh8ubWVtb2lyLnYxLk1lbW9yeS5NZXRhZGF0YUVudHJ5EhcKCmltcG9ydGFuY2UYByABKAFIAIgBARIuCgp2YWxpZF9mcm9tGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt2YWxpZF91bnRpbBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoKcHJvdmVuYW5jZRgNIAMoCzIVLm1lbW9pci52MS5Qcm92ZW5hbmNlEioKCGVudGl0aWVzGA4gAygLMhgubWVtb2lyLnYxLkVudGl0eU1lbnRpb24SLwoJcmVsYXRpb25zGA8gAygLMhwubWVtb2lyLnYxLlJlbGF0aW9uU3RhdGVtZW50EhAKCHJldmlzaW9uGBAgASgDEgwKBGV0YWcYESABKAkSEgoKc3VwZXJzZWRlcxgSIAMoCRIVCg1zdXBlcnNlZGVkX2J5GBMgASgJGkkKDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWVtb2lyLnYxLk1ldGFkYXRhVmFsdWU6AjgBQg0KC19pbXBvcnRhbmNlIqUBCgpQcm92ZW5hbmNlEhIKCnNlc3Npb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRIdCgRyb2xlGAMgASgOMg8ubWVtb2lyLnYxLlJvbGUSEAoIYWN0b3JfaWQYBCABKAkSDQoFcXVvdGUYBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpABCgdNZXNzYWdlEh0KBHJvbGUYASABKA4yDy5tZW1vaXIudjEuUm9sZRIPCgdjb250ZW50GAIgASgJEhAKCGFjdG9yX2lkGAMgASgJEhIKCm1lc3NhZ2VfaWQYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoUDChJBZGRNZW1vcmllc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEh8KBXNjb3BlGAIgASgLMhAubWVtb2lyLnYxLlNjb3BlEiQKCG1lc3NhZ2VzGAMgAygLMhIubWVtb2lyLnYxLk1lc3NhZ2USIAoEbW9kZRgEIAEoDjISLm1lbW9pci52MS5BZGRNb2RlEj0KCG1ldGFkYXRhGAUgAygLMisubWVtb2lyLnYxLkFkZE1lbW9yaWVzUmVxdWVzdC5NZXRhZGF0YUVudHJ5EhMKC2luc3RydWN0aW9uGAYgASgJEikKCmR1cmFiaWxpdHkYByABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRIVCg12YWxpZGF0ZV9vbmx5GAggASgIEhIKCnJlcXVlc3RfaWQYCSABKAkaSQoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5tZW1vaXIudjEuTWV0YWRhdGFWYWx1ZToCOAEi3gEKE0FkZE1lbW9yaWVzUmVzcG9uc2USKAoHY2hhbmdlcxgBIAMoCzIXLm1lbW9pci52MS5NZW1vcnlDaGFuZ2USEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EiAKBG1vZGUYBCABKA4yEi5tZW1vaXIudjEuQWRkTW9kZRIoCgV1c2FnZRgFIAEoCzIZLm1lbW9pci52MS5JbmZlcmVuY2VVc2FnZRIUCgxpbmdlc3Rpb25faWQYBiABKAkiZAoOSW5mZXJlbmNlVXNhZ2USEQoJbGxtX2NhbGxzGAEgASgFEhUKDXByb21wdF90b2tlbnMYAiABKAMSGQoRY29tcGxldGlvbl90b2tlbnMYAyABKAMSDQoFbW9kZWwYBCABKAkiqAIKDE1lbW9yeUNoYW5nZRIuCgZhY3Rpb24YASABKA4yHi5tZW1vaXIudjEuTWVtb3J5Q2hhbmdlLkFjdGlvbhIhCgZtZW1vcnkYAiABKAsyES5tZW1vaXIudjEuTWVtb3J5EhUKDXByZXZpb3VzX3RleHQYAyABKAkSDgoGcmVhc29uGAQgASgJEhQKDHNvdXJjZV9xdW90ZRgFIAEoCSKHAQoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEhAKDEFDVElPTl9BRERFRBABEhIKDkFDVElPTl9VUERBVEVEEAISFQoRQUNUSU9OX1NVUEVSU0VERUQQAxISCg5BQ1RJT05fREVMRVRFRBAEEhQKEEFDVElPTl9VTkNIQU5HRUQQBSKxAQoTQ3JlYXRlTWVtb3J5UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEiEKBm1lbW9yeRgDIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSEgoKc3VwZXJzZWRlcxgEIAMoCRIpCgpkdXJhYmlsaXR5GAUgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgGIAEoCSKgAQoUQ3JlYXRlTWVtb3J5UmVzcG9uc2USIQoGbWVtb3J5GAEgASgLMhEubWVtb2lyLnYxLk1lbW9yeRIQCghyZXZpc2lvbhgCIAEoAxIpCgpkdXJhYmlsaXR5GAMgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSKAoHY2hhbmdlcxgEIAMoCzIXLm1lbW9pci52MS5NZW1vcnlDaGFuZ2UikgIKGkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRI5CgVpdGVtcxgCIAMoCzIqLm1lbW9pci52MS5CYXRjaENyZWF0ZU1lbW9yaWVzUmVxdWVzdC5JdGVtEhUKDWFsbG93X3BhcnRpYWwYAyABKAgSKQoKZHVyYWJpbGl0eRgEIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EhIKCnJlcXVlc3RfaWQYBSABKAkaUAoESXRlbRIRCgltZW1vcnlfaWQYASABKAkSIQoGbWVtb3J5GAIgASgLMhEubWVtb2lyLnYxLk1lbW9yeRISCgpzdXBlcnNlZGVzGAMgAygJIvkBChtCYXRjaENyZWF0ZU1lbW9yaWVzUmVzcG9uc2USPgoHcmVzdWx0cxgBIAMoCzItLm1lbW9pci52MS5CYXRjaENyZWF0ZU1lbW9yaWVzUmVzcG9uc2UuUmVzdWx0EhAKCHJldmlzaW9uGAIgASgDEikKCmR1cmFiaWxpdHkYAyABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRpdCgZSZXN1bHQSIwoGbWVtb3J5GAEgASgLMhEubWVtb2lyLnYxLk1lbW9yeUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIpMBChBHZXRNZW1vcnlSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgltZW1vcnlfaWQYAiABKAkSIwoEdmlldxgDIAEoDjIVLm1lbW9pci52MS5NZW1vcnlWaWV3Eh4KBWFzX29mGAQgASgLMg8ubWVtb2lyLnYxLkFzT2YSFAoMbWluX3JldmlzaW9uGAUgASgDIjYKEUdldE1lbW9yeVJlc3BvbnNlEiEKBm1lbW9yeRgBIAEoCzIRLm1lbW9pci52MS5NZW1vcnki6QIKE0xpc3RNZW1vcmllc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEh8KBXNjb3BlGAQgASgLMhAubWVtb2lyLnYxLlNjb3BlEiEKBmZpbHRlchgFIAEoCzIRLm1lbW9pci52MS5GaWx0ZXISLwoRY3JlYXRlX3RpbWVfcmFuZ2UYBiABKAsyFC5tZW1vaXIudjEuVGltZVJhbmdlEhoKEmluY2x1ZGVfc3VwZXJzZWRlZBgHIAEoCBIeCgVhc19vZhgIIAEoCzIPLm1lbW9pci52MS5Bc09mEiwKCHZhbGlkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgR2aWV3GAogASgOMhUubWVtb2lyLnYxLk1lbW9yeVZpZXcSFAoMbWluX3JldmlzaW9uGAsgASgDImYKFExpc3RNZW1vcmllc1Jlc3BvbnNlEiMKCG1lbW9yaWVzGAEgAygLMhEubWVtb2lyLnYxLk1lbW9yeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEAoIcmV2aXNpb24YAyABKAMi7AEKE1VwZGF0ZU1lbW9yeVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCW1lbW9yeV9pZBgCIAEoCRIhCgZtZW1vcnkYAyABKAsyES5tZW1vaXIudjEuTWVtb3J5Ei8KC3VwZGF0ZV9tYXNrGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIMCgRldGFnGAUgASgJEg4KBnJlYXNvbhgGIAEoCRIpCgpkdXJhYmlsaXR5GAcgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgIIAEoCSJ2ChRVcGRhdGVNZW1vcnlSZXNwb25zZRIhCgZtZW1vcnkYASABKAsyES5tZW1vaXIudjEuTWVtb3J5EhAKCHJldmlzaW9uGAIgASgDEikKCmR1cmFiaWxpdHkYAyABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eSKvAQoTRGVsZXRlTWVtb3J5UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEgwKBGV0YWcYAyABKAkSDgoGcmVhc29uGAQgASgJEhUKDWFsbG93X21pc3NpbmcYBSABKAgSKQoKZHVyYWJpbGl0eRgGIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EhIKCnJlcXVlc3RfaWQYByABKAkiUwoURGVsZXRlTWVtb3J5UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAMSKQoKZHVyYWJpbGl0eRgCIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5IqkBChpCYXRjaERlbGV0ZU1lbW9yaWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKbWVtb3J5X2lkcxgCIAMoCRIOCgZyZWFzb24YAyABKAkSFQoNYWxsb3dfbWlzc2luZxgEIAEoCBIpCgpkdXJhYmlsaXR5GAUgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgGIAEoCSJxChtCYXRjaERlbGV0ZU1lbW9yaWVzUmVzcG9uc2USFQoNZGVsZXRlZF9jb3VudBgBIAEoBRIQCghyZXZpc2lvbhgCIAEoAxIpCgpkdXJhYmlsaXR5GAMgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkinQEKEUxpc3RTY29wZXNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIsCglkaW1lbnNpb24YAiABKA4yGS5tZW1vaXIudjEuU2NvcGVEaW1lbnNpb24SIAoGd2l0aGluGAMgASgLMhAubWVtb2lyLnYxLlNjb3BlEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIlYKEkxpc3RTY29wZXNSZXNwb25zZRInCgZzY29wZXMYASADKAsyFy5tZW1vaXIudjEuU2NvcGVTdW1tYXJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ7CgxTY29wZVN1bW1hcnkSHwoFc2NvcGUYASABKAsyEC5tZW1vaXIudjEuU2NvcGUSFAoMbWVtb3J5X2NvdW50GAIgASgDEjQKEGxhc3RfY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItcDCglJbmdlc3Rpb24SFAoMaW5nZXN0aW9uX2lkGAEgASgJEh8KBXNjb3BlGAIgASgLMhAubWVtb2lyLnYxLlNjb3BlEikKBXN0YXRlGAMgASgOMhoubWVtb2lyLnYxLkluZ2VzdGlvbi5TdGF0ZRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB2NoYW5nZXMYBiADKAsyFy5tZW1vaXIudjEuTWVtb3J5Q2hhbmdlEiEKBWVycm9yGAcgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSKAoFdXNhZ2UYCCABKAsyGS5tZW1vaXIudjEuSW5mZXJlbmNlVXNhZ2USEAoIcmV2aXNpb24YCSABKAMSEAoIYXR0ZW1wdHMYCiABKAUiawoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9QRU5ESU5HEAESEQoNU1RBVEVfUlVOTklORxACEhMKD1NUQVRFX1NVQ0NFRURFRBADEhAKDFNUQVRFX0ZBSUxFRBAEIj4KE0dldEluZ2VzdGlvblJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhQKDGluZ2VzdGlvbl9pZBgCIAEoCSI/ChRHZXRJbmdlc3Rpb25SZXNwb25zZRInCglpbmdlc3Rpb24YASABKAsyFC5tZW1vaXIudjEuSW5nZXN0aW9uIp4BChVMaXN0SW5nZXN0aW9uc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEh8KBXNjb3BlGAQgASgLMhAubWVtb2lyLnYxLlNjb3BlEioKBnN0YXRlcxgFIAMoDjIaLm1lbW9pci52MS5Jbmdlc3Rpb24uU3RhdGUiWwoWTGlzdEluZ2VzdGlvbnNSZXNwb25zZRIoCgppbmdlc3Rpb25zGAEgAygLMhQubWVtb2lyLnYxLkluZ2VzdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqvwEKCk1lbW9yeUtpbmQSGwoXTUVNT1JZX0tJTkRfVU5TUEVDSUZJRUQQABIUChBNRU1PUllfS0lORF9GQUNUEAESGgoWTUVNT1JZX0tJTkRfUFJFRkVSRU5DRRACEhUKEU1FTU9SWV9LSU5EX0VWRU5UEAMSGQoVTUVNT1JZX0tJTkRfUFJPQ0VEVVJFEAQSFwoTTUVNT1JZX0tJTkRfU1VNTUFSWRAFEhcKE01FTU9SWV9LSU5EX0VQSVNPREUQBipWCgpNZW1vcnlWaWV3EhsKF01FTU9SWV9WSUVXX1VOU1BFQ0lGSUVEEAASFQoRTUVNT1JZX1ZJRVdfQkFTSUMQARIUChBNRU1PUllfVklFV19GVUxMEAIqXwoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDQoJUk9MRV9VU0VSEAESEgoOUk9MRV9BU1NJU1RBTlQQAhIPCgtST0xFX1NZU1RFTRADEg0KCVJPTEVfVE9PTBAEKk4KB0FkZE1vZGUSGAoUQUREX01PREVfVU5TUEVDSUZJRUQQABISCg5BRERfTU9ERV9JTkZFUhABEhUKEUFERF9NT0RFX1ZFUkJBVElNEAIqgwEKDlNjb3BlRGltZW5zaW9uEh8KG1NDT1BFX0RJTUVOU0lPTl9VTlNQRUNJRklFRBAAEhgKFFNDT1BFX0RJTUVOU0lPTl9VU0VSEAESGQoVU0NPUEVfRElNRU5TSU9OX0FHRU5UEAISGwoXU0NPUEVfRElNRU5TSU9OX1NFU1NJT04QAzLfBwoNTWVtb3J5U2VydmljZRJRCgtBZGRNZW1vcmllcxIdLm1lbW9pci52MS5BZGRNZW1vcmllc1JlcXVlc3QaHi5tZW1vaXIudjEuQWRkTWVtb3JpZXNSZXNwb25zZSIDkAICElQKDENyZWF0ZU1lbW9yeRIeLm1lbW9pci52MS5DcmVhdGVNZW1vcnlSZXF1ZXN0Gh8ubWVtb2lyLnYxLkNyZWF0ZU1lbW9yeVJlc3BvbnNlIgOQAgISaQoTQmF0Y2hDcmVhdGVNZW1vcmllcxIlLm1lbW9pci52MS5CYXRjaENyZWF0ZU1lbW9yaWVzUmVxdWVzdBomLm1lbW9pci52MS5CYXRjaENyZWF0ZU1lbW9yaWVzUmVzcG9uc2UiA5ACAhJLCglHZXRNZW1vcnkSGy5tZW1vaXIudjEuR2V0TWVtb3J5UmVxdWVzdBocLm1lbW9pci52MS5HZXRNZW1vcnlSZXNwb25zZSIDkAIBElQKDExpc3RNZW1vcmllcxIeLm1lbW9pci52MS5MaXN0TWVtb3JpZXNSZXF1ZXN0Gh8ubWVtb2lyLnYxLkxpc3RNZW1vcmllc1Jlc3BvbnNlIgOQAgESVAoMVXBkYXRlTWVtb3J5Eh4ubWVtb2lyLnYxLlVwZGF0ZU1lbW9yeVJlcXVlc3QaHy5tZW1vaXIudjEuVXBkYXRlTWVtb3J5UmVzcG9uc2UiA5ACAhJUCgxEZWxldGVNZW1vcnkSHi5tZW1vaXIudjEuRGVsZXRlTWVtb3J5UmVxdWVzdBofLm1lbW9pci52MS5EZWxldGVNZW1vcnlSZXNwb25zZSIDkAICEmkKE0JhdGNoRGVsZXRlTWVtb3JpZXMSJS5tZW1vaXIudjEuQmF0Y2hEZWxldGVNZW1vcmllc1JlcXVlc3QaJi5tZW1vaXIudjEuQmF0Y2hEZWxldGVNZW1vcmllc1Jlc3BvbnNlIgOQAgISTgoKTGlzdFNjb3BlcxIcLm1lbW9pci52MS5MaXN0U2NvcGVzUmVxdWVzdBodLm1lbW9pci52MS5MaXN0U2NvcGVzUmVzcG9uc2UiA5ACARJUCgxHZXRJbmdlc3Rpb24SHi5tZW1vaXIudjEuR2V0SW5nZXN0aW9uUmVxdWVzdBofLm1lbW9pci52MS5HZXRJbmdlc3Rpb25SZXNwb25zZSIDkAIBEloKDkxpc3RJbmdlc3Rpb25zEiAubWVtb2lyLnYxLkxpc3RJbmdlc3Rpb25zUmVxdWVzdBohLm1lbW9pci52MS5MaXN0SW5nZXN0aW9uc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_google_rpc_status, file_memoir_v1_common, file_memoir_v1_graph]);
+  fileDesc("ChZtZW1vaXIvdjEvbWVtb3J5LnByb3RvEgltZW1vaXIudjEi0QYKBk1lbW9yeRIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEgwKBHRleHQYAyABKAkSIwoEa2luZBgEIAEoDjIVLm1lbW9pci52MS5NZW1vcnlLaW5kEh8KBXNjb3BlGAUgASgLMhAubWVtb2lyLnYxLlNjb3BlEjEKCG1ldGFkYXRhGAYgAygLMh8ubWVtb2lyLnYxLk1lbW9yeS5NZXRhZGF0YUVudHJ5EhcKCmltcG9ydGFuY2UYByABKAFIAIgBARIuCgp2YWxpZF9mcm9tGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt2YWxpZF91bnRpbBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoKcHJvdmVuYW5jZRgNIAMoCzIVLm1lbW9pci52MS5Qcm92ZW5hbmNlEioKCGVudGl0aWVzGA4gAygLMhgubWVtb2lyLnYxLkVudGl0eU1lbnRpb24SLwoJcmVsYXRpb25zGA8gAygLMhwubWVtb2lyLnYxLlJlbGF0aW9uU3RhdGVtZW50EhAKCHJldmlzaW9uGBAgASgDEgwKBGV0YWcYESABKAkSEgoKc3VwZXJzZWRlcxgSIAMoCRIVCg1zdXBlcnNlZGVkX2J5GBMgASgJEhkKDGFjY2Vzc19jb3VudBgUIAEoA0gBiAEBEjQKEGxhc3RfYWNjZXNzX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGkkKDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWVtb2lyLnYxLk1ldGFkYXRhVmFsdWU6AjgBQg0KC19pbXBvcnRhbmNlQg8KDV9hY2Nlc3NfY291bnQiTQoJRHVwbGljYXRlEhEKCW1lbW9yeV9pZBgBIAEoCRINCgVleGFjdBgCIAEoCBIOCgZjb3NpbmUYAyABKAESDgoGc3RvcmVkGAQgASgIIqUBCgpQcm92ZW5hbmNlEhIKCnNlc3Npb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRIdCgRyb2xlGAMgASgOMg8ubWVtb2lyLnYxLlJvbGUSEAoIYWN0b3JfaWQYBCABKAkSDQoFcXVvdGUYBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpABCgdNZXNzYWdlEh0KBHJvbGUYASABKA4yDy5tZW1vaXIudjEuUm9sZRIPCgdjb250ZW50GAIgASgJEhAKCGFjdG9yX2lkGAMgASgJEhIKCm1lc3NhZ2VfaWQYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoUDChJBZGRNZW1vcmllc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEh8KBXNjb3BlGAIgASgLMhAubWVtb2lyLnYxLlNjb3BlEiQKCG1lc3NhZ2VzGAMgAygLMhIubWVtb2lyLnYxLk1lc3NhZ2USIAoEbW9kZRgEIAEoDjISLm1lbW9pci52MS5BZGRNb2RlEj0KCG1ldGFkYXRhGAUgAygLMisubWVtb2lyLnYxLkFkZE1lbW9yaWVzUmVxdWVzdC5NZXRhZGF0YUVudHJ5EhMKC2luc3RydWN0aW9uGAYgASgJEikKCmR1cmFiaWxpdHkYByABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRIVCg12YWxpZGF0ZV9vbmx5GAggASgIEhIKCnJlcXVlc3RfaWQYCSABKAkaSQoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5tZW1vaXIudjEuTWV0YWRhdGFWYWx1ZToCOAEi3gEKE0FkZE1lbW9yaWVzUmVzcG9uc2USKAoHY2hhbmdlcxgBIAMoCzIXLm1lbW9pci52MS5NZW1vcnlDaGFuZ2USEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EiAKBG1vZGUYBCABKA4yEi5tZW1vaXIudjEuQWRkTW9kZRIoCgV1c2FnZRgFIAEoCzIZLm1lbW9pci52MS5JbmZlcmVuY2VVc2FnZRIUCgxpbmdlc3Rpb25faWQYBiABKAkiZAoOSW5mZXJlbmNlVXNhZ2USEQoJbGxtX2NhbGxzGAEgASgFEhUKDXByb21wdF90b2tlbnMYAiABKAMSGQoRY29tcGxldGlvbl90b2tlbnMYAyABKAMSDQoFbW9kZWwYBCABKAki0QIKDE1lbW9yeUNoYW5nZRIuCgZhY3Rpb24YASABKA4yHi5tZW1vaXIudjEuTWVtb3J5Q2hhbmdlLkFjdGlvbhIhCgZtZW1vcnkYAiABKAsyES5tZW1vaXIudjEuTWVtb3J5EhUKDXByZXZpb3VzX3RleHQYAyABKAkSDgoGcmVhc29uGAQgASgJEhQKDHNvdXJjZV9xdW90ZRgFIAEoCRInCglkdXBsaWNhdGUYBiABKAsyFC5tZW1vaXIudjEuRHVwbGljYXRlIocBCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASEAoMQUNUSU9OX0FEREVEEAESEgoOQUNUSU9OX1VQREFURUQQAhIVChFBQ1RJT05fU1VQRVJTRURFRBADEhIKDkFDVElPTl9ERUxFVEVEEAQSFAoQQUNUSU9OX1VOQ0hBTkdFRBAFIrEBChNDcmVhdGVNZW1vcnlSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgltZW1vcnlfaWQYAiABKAkSIQoGbWVtb3J5GAMgASgLMhEubWVtb2lyLnYxLk1lbW9yeRISCgpzdXBlcnNlZGVzGAQgAygJEikKCmR1cmFiaWxpdHkYBSABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAYgASgJIsEBChRDcmVhdGVNZW1vcnlSZXNwb25zZRIhCgZtZW1vcnkYASABKAsyES5tZW1vaXIudjEuTWVtb3J5EhAKCHJldmlzaW9uGAIgASgDEikKCmR1cmFiaWxpdHkYAyABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRIoCgdjaGFuZ2VzGAQgAygLMhcubWVtb2lyLnYxLk1lbW9yeUNoYW5nZRIfChdkdXBsaWNhdGVfZ3VhcmRfc2tpcHBlZBgFIAEoCCKSAgoaQmF0Y2hDcmVhdGVNZW1vcmllc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEjkKBWl0ZW1zGAIgAygLMioubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXF1ZXN0Lkl0ZW0SFQoNYWxsb3dfcGFydGlhbBgDIAEoCBIpCgpkdXJhYmlsaXR5GAQgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgFIAEoCRpQCgRJdGVtEhEKCW1lbW9yeV9pZBgBIAEoCRIhCgZtZW1vcnkYAiABKAsyES5tZW1vaXIudjEuTWVtb3J5EhIKCnN1cGVyc2VkZXMYAyADKAkixAIKG0JhdGNoQ3JlYXRlTWVtb3JpZXNSZXNwb25zZRI+CgdyZXN1bHRzGAEgAygLMi0ubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXNwb25zZS5SZXN1bHQSEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5Eh8KF2R1cGxpY2F0ZV9ndWFyZF9za2lwcGVkGAQgASgIGoYBCgZSZXN1bHQSIwoGbWVtb3J5GAEgASgLMhEubWVtb2lyLnYxLk1lbW9yeUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABInCglkdXBsaWNhdGUYAyABKAsyFC5tZW1vaXIudjEuRHVwbGljYXRlQgkKB291dGNvbWUiqwEKEEdldE1lbW9yeVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCW1lbW9yeV9pZBgCIAEoCRIjCgR2aWV3GAMgASgOMhUubWVtb2lyLnYxLk1lbW9yeVZpZXcSHgoFYXNfb2YYBCABKAsyDy5tZW1vaXIudjEuQXNPZhIUCgxtaW5fcmV2aXNpb24YBSABKAMSFgoOaW5jbHVkZV9hY2Nlc3MYBiABKAgiNgoRR2V0TWVtb3J5UmVzcG9uc2USIQoGbWVtb3J5GAEgASgLMhEubWVtb2lyLnYxLk1lbW9yeSKBAwoTTGlzdE1lbW9yaWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSHwoFc2NvcGUYBCABKAsyEC5tZW1vaXIudjEuU2NvcGUSIQoGZmlsdGVyGAUgASgLMhEubWVtb2lyLnYxLkZpbHRlchIvChFjcmVhdGVfdGltZV9yYW5nZRgGIAEoCzIULm1lbW9pci52MS5UaW1lUmFuZ2USGgoSaW5jbHVkZV9zdXBlcnNlZGVkGAcgASgIEh4KBWFzX29mGAggASgLMg8ubWVtb2lyLnYxLkFzT2YSLAoIdmFsaWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBHZpZXcYCiABKA4yFS5tZW1vaXIudjEuTWVtb3J5VmlldxIUCgxtaW5fcmV2aXNpb24YCyABKAMSFgoOaW5jbHVkZV9hY2Nlc3MYDCABKAgiZgoUTGlzdE1lbW9yaWVzUmVzcG9uc2USIwoIbWVtb3JpZXMYASADKAsyES5tZW1vaXIudjEuTWVtb3J5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIQCghyZXZpc2lvbhgDIAEoAyLsAQoTVXBkYXRlTWVtb3J5UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEiEKBm1lbW9yeRgDIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSLwoLdXBkYXRlX21hc2sYBCABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEgwKBGV0YWcYBSABKAkSDgoGcmVhc29uGAYgASgJEikKCmR1cmFiaWxpdHkYByABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAggASgJInYKFFVwZGF0ZU1lbW9yeVJlc3BvbnNlEiEKBm1lbW9yeRgBIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5Iq8BChNEZWxldGVNZW1vcnlSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgltZW1vcnlfaWQYAiABKAkSDAoEZXRhZxgDIAEoCRIOCgZyZWFzb24YBCABKAkSFQoNYWxsb3dfbWlzc2luZxgFIAEoCBIpCgpkdXJhYmlsaXR5GAYgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgHIAEoCSJTChREZWxldGVNZW1vcnlSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoAxIpCgpkdXJhYmlsaXR5GAIgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkiqQEKGkJhdGNoRGVsZXRlTWVtb3JpZXNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRISCgptZW1vcnlfaWRzGAIgAygJEg4KBnJlYXNvbhgDIAEoCRIVCg1hbGxvd19taXNzaW5nGAQgASgIEikKCmR1cmFiaWxpdHkYBSABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAYgASgJInEKG0JhdGNoRGVsZXRlTWVtb3JpZXNSZXNwb25zZRIVCg1kZWxldGVkX2NvdW50GAEgASgFEhAKCHJldmlzaW9uGAIgASgDEikKCmR1cmFiaWxpdHkYAyABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eSKdAQoRTGlzdFNjb3Blc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiwKCWRpbWVuc2lvbhgCIAEoDjIZLm1lbW9pci52MS5TY29wZURpbWVuc2lvbhIgCgZ3aXRoaW4YAyABKAsyEC5tZW1vaXIudjEuU2NvcGUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiVgoSTGlzdFNjb3Blc1Jlc3BvbnNlEicKBnNjb3BlcxgBIAMoCzIXLm1lbW9pci52MS5TY29wZVN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInsKDFNjb3BlU3VtbWFyeRIfCgVzY29wZRgBIAEoCzIQLm1lbW9pci52MS5TY29wZRIUCgxtZW1vcnlfY291bnQYAiABKAMSNAoQbGFzdF9jcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wMKCUluZ2VzdGlvbhIUCgxpbmdlc3Rpb25faWQYASABKAkSHwoFc2NvcGUYAiABKAsyEC5tZW1vaXIudjEuU2NvcGUSKQoFc3RhdGUYAyABKA4yGi5tZW1vaXIudjEuSW5nZXN0aW9uLlN0YXRlEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoHY2hhbmdlcxgGIAMoCzIXLm1lbW9pci52MS5NZW1vcnlDaGFuZ2USIQoFZXJyb3IYByABKAsyEi5nb29nbGUucnBjLlN0YXR1cxIoCgV1c2FnZRgIIAEoCzIZLm1lbW9pci52MS5JbmZlcmVuY2VVc2FnZRIQCghyZXZpc2lvbhgJIAEoAxIQCghhdHRlbXB0cxgKIAEoBSJrCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1BFTkRJTkcQARIRCg1TVEFURV9SVU5OSU5HEAISEwoPU1RBVEVfU1VDQ0VFREVEEAMSEAoMU1RBVEVfRkFJTEVEEAQiPgoTR2V0SW5nZXN0aW9uUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSFAoMaW5nZXN0aW9uX2lkGAIgASgJIj8KFEdldEluZ2VzdGlvblJlc3BvbnNlEicKCWluZ2VzdGlvbhgBIAEoCzIULm1lbW9pci52MS5Jbmdlc3Rpb24ingEKFUxpc3RJbmdlc3Rpb25zUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSHwoFc2NvcGUYBCABKAsyEC5tZW1vaXIudjEuU2NvcGUSKgoGc3RhdGVzGAUgAygOMhoubWVtb2lyLnYxLkluZ2VzdGlvbi5TdGF0ZSJbChZMaXN0SW5nZXN0aW9uc1Jlc3BvbnNlEigKCmluZ2VzdGlvbnMYASADKAsyFC5tZW1vaXIudjEuSW5nZXN0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSq/AQoKTWVtb3J5S2luZBIbChdNRU1PUllfS0lORF9VTlNQRUNJRklFRBAAEhQKEE1FTU9SWV9LSU5EX0ZBQ1QQARIaChZNRU1PUllfS0lORF9QUkVGRVJFTkNFEAISFQoRTUVNT1JZX0tJTkRfRVZFTlQQAxIZChVNRU1PUllfS0lORF9QUk9DRURVUkUQBBIXChNNRU1PUllfS0lORF9TVU1NQVJZEAUSFwoTTUVNT1JZX0tJTkRfRVBJU09ERRAGKlYKCk1lbW9yeVZpZXcSGwoXTUVNT1JZX1ZJRVdfVU5TUEVDSUZJRUQQABIVChFNRU1PUllfVklFV19CQVNJQxABEhQKEE1FTU9SWV9WSUVXX0ZVTEwQAipfCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1VTRVIQARISCg5ST0xFX0FTU0lTVEFOVBACEg8KC1JPTEVfU1lTVEVNEAMSDQoJUk9MRV9UT09MEAQqTgoHQWRkTW9kZRIYChRBRERfTU9ERV9VTlNQRUNJRklFRBAAEhIKDkFERF9NT0RFX0lORkVSEAESFQoRQUREX01PREVfVkVSQkFUSU0QAiqDAQoOU2NvcGVEaW1lbnNpb24SHwobU0NPUEVfRElNRU5TSU9OX1VOU1BFQ0lGSUVEEAASGAoUU0NPUEVfRElNRU5TSU9OX1VTRVIQARIZChVTQ09QRV9ESU1FTlNJT05fQUdFTlQQAhIbChdTQ09QRV9ESU1FTlNJT05fU0VTU0lPThADMt8HCg1NZW1vcnlTZXJ2aWNlElEKC0FkZE1lbW9yaWVzEh0ubWVtb2lyLnYxLkFkZE1lbW9yaWVzUmVxdWVzdBoeLm1lbW9pci52MS5BZGRNZW1vcmllc1Jlc3BvbnNlIgOQAgISVAoMQ3JlYXRlTWVtb3J5Eh4ubWVtb2lyLnYxLkNyZWF0ZU1lbW9yeVJlcXVlc3QaHy5tZW1vaXIudjEuQ3JlYXRlTWVtb3J5UmVzcG9uc2UiA5ACAhJpChNCYXRjaENyZWF0ZU1lbW9yaWVzEiUubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXF1ZXN0GiYubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXNwb25zZSIDkAICEksKCUdldE1lbW9yeRIbLm1lbW9pci52MS5HZXRNZW1vcnlSZXF1ZXN0GhwubWVtb2lyLnYxLkdldE1lbW9yeVJlc3BvbnNlIgOQAgESVAoMTGlzdE1lbW9yaWVzEh4ubWVtb2lyLnYxLkxpc3RNZW1vcmllc1JlcXVlc3QaHy5tZW1vaXIudjEuTGlzdE1lbW9yaWVzUmVzcG9uc2UiA5ACARJUCgxVcGRhdGVNZW1vcnkSHi5tZW1vaXIudjEuVXBkYXRlTWVtb3J5UmVxdWVzdBofLm1lbW9pci52MS5VcGRhdGVNZW1vcnlSZXNwb25zZSIDkAICElQKDERlbGV0ZU1lbW9yeRIeLm1lbW9pci52MS5EZWxldGVNZW1vcnlSZXF1ZXN0Gh8ubWVtb2lyLnYxLkRlbGV0ZU1lbW9yeVJlc3BvbnNlIgOQAgISaQoTQmF0Y2hEZWxldGVNZW1vcmllcxIlLm1lbW9pci52MS5CYXRjaERlbGV0ZU1lbW9yaWVzUmVxdWVzdBomLm1lbW9pci52MS5CYXRjaERlbGV0ZU1lbW9yaWVzUmVzcG9uc2UiA5ACAhJOCgpMaXN0U2NvcGVzEhwubWVtb2lyLnYxLkxpc3RTY29wZXNSZXF1ZXN0Gh0ubWVtb2lyLnYxLkxpc3RTY29wZXNSZXNwb25zZSIDkAIBElQKDEdldEluZ2VzdGlvbhIeLm1lbW9pci52MS5HZXRJbmdlc3Rpb25SZXF1ZXN0Gh8ubWVtb2lyLnYxLkdldEluZ2VzdGlvblJlc3BvbnNlIgOQAgESWgoOTGlzdEluZ2VzdGlvbnMSIC5tZW1vaXIudjEuTGlzdEluZ2VzdGlvbnNSZXF1ZXN0GiEubWVtb2lyLnYxLkxpc3RJbmdlc3Rpb25zUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_google_rpc_status, file_memoir_v1_common, file_memoir_v1_graph]);
 
 /**
  * Memory is one durable statement the assistant may rely on.
@@ -160,6 +160,22 @@ export type Memory = Message$1<"memoir.v1.Memory"> & {
    * @generated from field: string superseded_by = 19;
    */
   supersededBy: string;
+
+  /**
+   * How often it was returned to a caller by GetMemory, as a hit of a finished search, or cited in a context. Set where
+   * the request has include_access and the server counts. Approximate: a server that is killed loses the last
+   * seconds. No part of versions, history or export. Output only.
+   *
+   * @generated from field: optional int64 access_count = 20;
+   */
+  accessCount?: bigint | undefined;
+
+  /**
+   * When it was last returned; absent when it never was. As access_count. Output only.
+   *
+   * @generated from field: google.protobuf.Timestamp last_access_time = 21;
+   */
+  lastAccessTime?: Timestamp | undefined;
 };
 
 /**
@@ -168,6 +184,49 @@ export type Memory = Message$1<"memoir.v1.Memory"> & {
  */
 export const MemorySchema: GenMessage<Memory> = /*@__PURE__*/
   messageDesc(file_memoir_v1_memory, 0);
+
+/**
+ * Duplicate names the memory that already says what a write wanted to store.
+ *
+ * @generated from message memoir.v1.Duplicate
+ */
+export type Duplicate = Message$1<"memoir.v1.Duplicate"> & {
+  /**
+   * That memory.
+   *
+   * @generated from field: string memory_id = 1;
+   */
+  memoryId: string;
+
+  /**
+   * True: it says the same. False: it is near enough.
+   *
+   * @generated from field: bool exact = 2;
+   */
+  exact: boolean;
+
+  /**
+   * Cosine of the two texts' vectors, where it is near.
+   *
+   * @generated from field: double cosine = 3;
+   */
+  cosine: number;
+
+  /**
+   * True: the new memory was stored all the same, since the request gave it a memory_id or named what it supersedes.
+   * False: nothing was stored for it.
+   *
+   * @generated from field: bool stored = 4;
+   */
+  stored: boolean;
+};
+
+/**
+ * Describes the message memoir.v1.Duplicate.
+ * Use `create(DuplicateSchema)` to create a new message.
+ */
+export const DuplicateSchema: GenMessage<Duplicate> = /*@__PURE__*/
+  messageDesc(file_memoir_v1_memory, 1);
 
 /**
  * Provenance points at the message a memory was taken from.
@@ -223,7 +282,7 @@ export type Provenance = Message$1<"memoir.v1.Provenance"> & {
  * Use `create(ProvenanceSchema)` to create a new message.
  */
 export const ProvenanceSchema: GenMessage<Provenance> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 1);
+  messageDesc(file_memoir_v1_memory, 2);
 
 /**
  * Message is one turn of a conversation.
@@ -272,7 +331,7 @@ export type Message = Message$1<"memoir.v1.Message"> & {
  * Use `create(MessageSchema)` to create a new message.
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 2);
+  messageDesc(file_memoir_v1_memory, 3);
 
 /**
  * Request of AddMemories.
@@ -350,7 +409,7 @@ export type AddMemoriesRequest = Message$1<"memoir.v1.AddMemoriesRequest"> & {
  * Use `create(AddMemoriesRequestSchema)` to create a new message.
  */
 export const AddMemoriesRequestSchema: GenMessage<AddMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 3);
+  messageDesc(file_memoir_v1_memory, 4);
 
 /**
  * Response of AddMemories.
@@ -359,7 +418,7 @@ export const AddMemoriesRequestSchema: GenMessage<AddMemoriesRequest> = /*@__PUR
  */
 export type AddMemoriesResponse = Message$1<"memoir.v1.AddMemoriesResponse"> & {
   /**
-   * What happened, in the order decided.
+   * What happened, in the order decided; in mode VERBATIM one per message, ADDED or UNCHANGED, in their order.
    *
    * @generated from field: repeated memoir.v1.MemoryChange changes = 1;
    */
@@ -406,7 +465,7 @@ export type AddMemoriesResponse = Message$1<"memoir.v1.AddMemoriesResponse"> & {
  * Use `create(AddMemoriesResponseSchema)` to create a new message.
  */
 export const AddMemoriesResponseSchema: GenMessage<AddMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 4);
+  messageDesc(file_memoir_v1_memory, 5);
 
 /**
  * InferenceUsage is what the LLM was asked.
@@ -448,7 +507,7 @@ export type InferenceUsage = Message$1<"memoir.v1.InferenceUsage"> & {
  * Use `create(InferenceUsageSchema)` to create a new message.
  */
 export const InferenceUsageSchema: GenMessage<InferenceUsage> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 5);
+  messageDesc(file_memoir_v1_memory, 6);
 
 /**
  * MemoryChange is one decision about one memory.
@@ -490,6 +549,13 @@ export type MemoryChange = Message$1<"memoir.v1.MemoryChange"> & {
    * @generated from field: string source_quote = 5;
    */
   sourceQuote: string;
+
+  /**
+   * Set when a memory said this already: that of UNCHANGED itself, another one for ADDED.
+   *
+   * @generated from field: memoir.v1.Duplicate duplicate = 6;
+   */
+  duplicate?: Duplicate | undefined;
 };
 
 /**
@@ -497,7 +563,7 @@ export type MemoryChange = Message$1<"memoir.v1.MemoryChange"> & {
  * Use `create(MemoryChangeSchema)` to create a new message.
  */
 export const MemoryChangeSchema: GenMessage<MemoryChange> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 6);
+  messageDesc(file_memoir_v1_memory, 7);
 
 /**
  * Action taken.
@@ -541,7 +607,8 @@ export enum MemoryChange_Action {
   DELETED = 4,
 
   /**
-   * Already known.
+   * Already known: nothing was stored, and there is no event. The memory is the one that is there; only its id when
+   * it has been removed since, which a repeated request may find.
    *
    * @generated from enum value: ACTION_UNCHANGED = 5;
    */
@@ -552,7 +619,7 @@ export enum MemoryChange_Action {
  * Describes the enum memoir.v1.MemoryChange.Action.
  */
 export const MemoryChange_ActionSchema: GenEnum<MemoryChange_Action> = /*@__PURE__*/
-  enumDesc(file_memoir_v1_memory, 6, 0);
+  enumDesc(file_memoir_v1_memory, 7, 0);
 
 /**
  * Request of CreateMemory.
@@ -610,7 +677,7 @@ export type CreateMemoryRequest = Message$1<"memoir.v1.CreateMemoryRequest"> & {
  * Use `create(CreateMemoryRequestSchema)` to create a new message.
  */
 export const CreateMemoryRequestSchema: GenMessage<CreateMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 7);
+  messageDesc(file_memoir_v1_memory, 8);
 
 /**
  * Response of CreateMemory.
@@ -619,7 +686,7 @@ export const CreateMemoryRequestSchema: GenMessage<CreateMemoryRequest> = /*@__P
  */
 export type CreateMemoryResponse = Message$1<"memoir.v1.CreateMemoryResponse"> & {
   /**
-   * As stored.
+   * As stored, or as it was there already.
    *
    * @generated from field: memoir.v1.Memory memory = 1;
    */
@@ -640,11 +707,18 @@ export type CreateMemoryResponse = Message$1<"memoir.v1.CreateMemoryResponse"> &
   durability: Durability;
 
   /**
-   * All changes of the call: the memory ADDED, and each one SUPERSEDED by it.
+   * All changes of the call: the memory ADDED, or UNCHANGED when it was known already, and each one SUPERSEDED by it.
    *
    * @generated from field: repeated memoir.v1.MemoryChange changes = 4;
    */
   changes: MemoryChange[];
+
+  /**
+   * The namespace has a cosine guard, and the index or the embedder did not answer in time for it.
+   *
+   * @generated from field: bool duplicate_guard_skipped = 5;
+   */
+  duplicateGuardSkipped: boolean;
 };
 
 /**
@@ -652,7 +726,7 @@ export type CreateMemoryResponse = Message$1<"memoir.v1.CreateMemoryResponse"> &
  * Use `create(CreateMemoryResponseSchema)` to create a new message.
  */
 export const CreateMemoryResponseSchema: GenMessage<CreateMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 8);
+  messageDesc(file_memoir_v1_memory, 9);
 
 /**
  * Request of BatchCreateMemories.
@@ -702,7 +776,7 @@ export type BatchCreateMemoriesRequest = Message$1<"memoir.v1.BatchCreateMemorie
  * Use `create(BatchCreateMemoriesRequestSchema)` to create a new message.
  */
 export const BatchCreateMemoriesRequestSchema: GenMessage<BatchCreateMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 9);
+  messageDesc(file_memoir_v1_memory, 10);
 
 /**
  * Item of a batch.
@@ -737,7 +811,7 @@ export type BatchCreateMemoriesRequest_Item = Message$1<"memoir.v1.BatchCreateMe
  * Use `create(BatchCreateMemoriesRequest_ItemSchema)` to create a new message.
  */
 export const BatchCreateMemoriesRequest_ItemSchema: GenMessage<BatchCreateMemoriesRequest_Item> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 9, 0);
+  messageDesc(file_memoir_v1_memory, 10, 0);
 
 /**
  * Response of BatchCreateMemories.
@@ -765,6 +839,13 @@ export type BatchCreateMemoriesResponse = Message$1<"memoir.v1.BatchCreateMemori
    * @generated from field: memoir.v1.Durability durability = 3;
    */
   durability: Durability;
+
+  /**
+   * As in CreateMemoryResponse, for the whole batch.
+   *
+   * @generated from field: bool duplicate_guard_skipped = 4;
+   */
+  duplicateGuardSkipped: boolean;
 };
 
 /**
@@ -772,7 +853,7 @@ export type BatchCreateMemoriesResponse = Message$1<"memoir.v1.BatchCreateMemori
  * Use `create(BatchCreateMemoriesResponseSchema)` to create a new message.
  */
 export const BatchCreateMemoriesResponseSchema: GenMessage<BatchCreateMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 10);
+  messageDesc(file_memoir_v1_memory, 11);
 
 /**
  * Result of one item.
@@ -787,7 +868,7 @@ export type BatchCreateMemoriesResponse_Result = Message$1<"memoir.v1.BatchCreat
    */
   outcome: {
     /**
-     * Stored.
+     * As stored, or as it was there already.
      *
      * @generated from field: memoir.v1.Memory memory = 1;
      */
@@ -802,6 +883,13 @@ export type BatchCreateMemoriesResponse_Result = Message$1<"memoir.v1.BatchCreat
     value: Status;
     case: "error";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Set when a memory said this already, an earlier item's included.
+   *
+   * @generated from field: memoir.v1.Duplicate duplicate = 3;
+   */
+  duplicate?: Duplicate | undefined;
 };
 
 /**
@@ -809,7 +897,7 @@ export type BatchCreateMemoriesResponse_Result = Message$1<"memoir.v1.BatchCreat
  * Use `create(BatchCreateMemoriesResponse_ResultSchema)` to create a new message.
  */
 export const BatchCreateMemoriesResponse_ResultSchema: GenMessage<BatchCreateMemoriesResponse_Result> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 10, 0);
+  messageDesc(file_memoir_v1_memory, 11, 0);
 
 /**
  * Request of GetMemory.
@@ -851,6 +939,13 @@ export type GetMemoryRequest = Message$1<"memoir.v1.GetMemoryRequest"> & {
    * @generated from field: int64 min_revision = 5;
    */
   minRevision: bigint;
+
+  /**
+   * Also return access_count and last_access_time, as they were before this call.
+   *
+   * @generated from field: bool include_access = 6;
+   */
+  includeAccess: boolean;
 };
 
 /**
@@ -858,7 +953,7 @@ export type GetMemoryRequest = Message$1<"memoir.v1.GetMemoryRequest"> & {
  * Use `create(GetMemoryRequestSchema)` to create a new message.
  */
 export const GetMemoryRequestSchema: GenMessage<GetMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 11);
+  messageDesc(file_memoir_v1_memory, 12);
 
 /**
  * Response of GetMemory.
@@ -879,7 +974,7 @@ export type GetMemoryResponse = Message$1<"memoir.v1.GetMemoryResponse"> & {
  * Use `create(GetMemoryResponseSchema)` to create a new message.
  */
 export const GetMemoryResponseSchema: GenMessage<GetMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 12);
+  messageDesc(file_memoir_v1_memory, 13);
 
 /**
  * Request of ListMemories.
@@ -964,6 +1059,13 @@ export type ListMemoriesRequest = Message$1<"memoir.v1.ListMemoriesRequest"> & {
    * @generated from field: int64 min_revision = 11;
    */
   minRevision: bigint;
+
+  /**
+   * Also return access_count and last_access_time. Being listed is no access.
+   *
+   * @generated from field: bool include_access = 12;
+   */
+  includeAccess: boolean;
 };
 
 /**
@@ -971,7 +1073,7 @@ export type ListMemoriesRequest = Message$1<"memoir.v1.ListMemoriesRequest"> & {
  * Use `create(ListMemoriesRequestSchema)` to create a new message.
  */
 export const ListMemoriesRequestSchema: GenMessage<ListMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 13);
+  messageDesc(file_memoir_v1_memory, 14);
 
 /**
  * Response of ListMemories.
@@ -1006,7 +1108,7 @@ export type ListMemoriesResponse = Message$1<"memoir.v1.ListMemoriesResponse"> &
  * Use `create(ListMemoriesResponseSchema)` to create a new message.
  */
 export const ListMemoriesResponseSchema: GenMessage<ListMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 14);
+  messageDesc(file_memoir_v1_memory, 15);
 
 /**
  * Request of UpdateMemory.
@@ -1077,7 +1179,7 @@ export type UpdateMemoryRequest = Message$1<"memoir.v1.UpdateMemoryRequest"> & {
  * Use `create(UpdateMemoryRequestSchema)` to create a new message.
  */
 export const UpdateMemoryRequestSchema: GenMessage<UpdateMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 15);
+  messageDesc(file_memoir_v1_memory, 16);
 
 /**
  * Response of UpdateMemory.
@@ -1112,7 +1214,7 @@ export type UpdateMemoryResponse = Message$1<"memoir.v1.UpdateMemoryResponse"> &
  * Use `create(UpdateMemoryResponseSchema)` to create a new message.
  */
 export const UpdateMemoryResponseSchema: GenMessage<UpdateMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 16);
+  messageDesc(file_memoir_v1_memory, 17);
 
 /**
  * Request of DeleteMemory.
@@ -1176,7 +1278,7 @@ export type DeleteMemoryRequest = Message$1<"memoir.v1.DeleteMemoryRequest"> & {
  * Use `create(DeleteMemoryRequestSchema)` to create a new message.
  */
 export const DeleteMemoryRequestSchema: GenMessage<DeleteMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 17);
+  messageDesc(file_memoir_v1_memory, 18);
 
 /**
  * Response of DeleteMemory.
@@ -1204,7 +1306,7 @@ export type DeleteMemoryResponse = Message$1<"memoir.v1.DeleteMemoryResponse"> &
  * Use `create(DeleteMemoryResponseSchema)` to create a new message.
  */
 export const DeleteMemoryResponseSchema: GenMessage<DeleteMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 18);
+  messageDesc(file_memoir_v1_memory, 19);
 
 /**
  * Request of BatchDeleteMemories.
@@ -1261,7 +1363,7 @@ export type BatchDeleteMemoriesRequest = Message$1<"memoir.v1.BatchDeleteMemorie
  * Use `create(BatchDeleteMemoriesRequestSchema)` to create a new message.
  */
 export const BatchDeleteMemoriesRequestSchema: GenMessage<BatchDeleteMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 19);
+  messageDesc(file_memoir_v1_memory, 20);
 
 /**
  * Response of BatchDeleteMemories.
@@ -1296,7 +1398,7 @@ export type BatchDeleteMemoriesResponse = Message$1<"memoir.v1.BatchDeleteMemori
  * Use `create(BatchDeleteMemoriesResponseSchema)` to create a new message.
  */
 export const BatchDeleteMemoriesResponseSchema: GenMessage<BatchDeleteMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 20);
+  messageDesc(file_memoir_v1_memory, 21);
 
 /**
  * Request of ListScopes.
@@ -1345,7 +1447,7 @@ export type ListScopesRequest = Message$1<"memoir.v1.ListScopesRequest"> & {
  * Use `create(ListScopesRequestSchema)` to create a new message.
  */
 export const ListScopesRequestSchema: GenMessage<ListScopesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 21);
+  messageDesc(file_memoir_v1_memory, 22);
 
 /**
  * Response of ListScopes.
@@ -1373,7 +1475,7 @@ export type ListScopesResponse = Message$1<"memoir.v1.ListScopesResponse"> & {
  * Use `create(ListScopesResponseSchema)` to create a new message.
  */
 export const ListScopesResponseSchema: GenMessage<ListScopesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 22);
+  messageDesc(file_memoir_v1_memory, 23);
 
 /**
  * ScopeSummary counts the memories of one user, agent or session.
@@ -1408,7 +1510,7 @@ export type ScopeSummary = Message$1<"memoir.v1.ScopeSummary"> & {
  * Use `create(ScopeSummarySchema)` to create a new message.
  */
 export const ScopeSummarySchema: GenMessage<ScopeSummary> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 23);
+  messageDesc(file_memoir_v1_memory, 24);
 
 /**
  * Ingestion is inference work that was accepted and goes on after its call returned.
@@ -1492,7 +1594,7 @@ export type Ingestion = Message$1<"memoir.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 24);
+  messageDesc(file_memoir_v1_memory, 25);
 
 /**
  * State of an ingestion.
@@ -1540,7 +1642,7 @@ export enum Ingestion_State {
  * Describes the enum memoir.v1.Ingestion.State.
  */
 export const Ingestion_StateSchema: GenEnum<Ingestion_State> = /*@__PURE__*/
-  enumDesc(file_memoir_v1_memory, 24, 0);
+  enumDesc(file_memoir_v1_memory, 25, 0);
 
 /**
  * Request of GetIngestion.
@@ -1568,7 +1670,7 @@ export type GetIngestionRequest = Message$1<"memoir.v1.GetIngestionRequest"> & {
  * Use `create(GetIngestionRequestSchema)` to create a new message.
  */
 export const GetIngestionRequestSchema: GenMessage<GetIngestionRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 25);
+  messageDesc(file_memoir_v1_memory, 26);
 
 /**
  * Response of GetIngestion.
@@ -1589,7 +1691,7 @@ export type GetIngestionResponse = Message$1<"memoir.v1.GetIngestionResponse"> &
  * Use `create(GetIngestionResponseSchema)` to create a new message.
  */
 export const GetIngestionResponseSchema: GenMessage<GetIngestionResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 26);
+  messageDesc(file_memoir_v1_memory, 27);
 
 /**
  * Request of ListIngestions.
@@ -1638,7 +1740,7 @@ export type ListIngestionsRequest = Message$1<"memoir.v1.ListIngestionsRequest">
  * Use `create(ListIngestionsRequestSchema)` to create a new message.
  */
 export const ListIngestionsRequestSchema: GenMessage<ListIngestionsRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 27);
+  messageDesc(file_memoir_v1_memory, 28);
 
 /**
  * Response of ListIngestions.
@@ -1666,7 +1768,7 @@ export type ListIngestionsResponse = Message$1<"memoir.v1.ListIngestionsResponse
  * Use `create(ListIngestionsResponseSchema)` to create a new message.
  */
 export const ListIngestionsResponseSchema: GenMessage<ListIngestionsResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 28);
+  messageDesc(file_memoir_v1_memory, 29);
 
 /**
  * MemoryKind of a memory.
@@ -1902,6 +2004,11 @@ export const MemoryService: GenService<{
    * Remembers a conversation. Mode INFER distils facts with an LLM and reconciles them with what is
    * stored; mode VERBATIM keeps each message as one EPISODE, without an LLM.
    *
+   * VERBATIM does not store a message again that was sent before. A message is the same when session, role, actor,
+   * text and message_id are; without a message_id, when its create_time, which the caller must have given, is the
+   * same. Without either, every message is a turn of its own: people repeat themselves. Times are not compared
+   * where there is a message_id, metadata never is.
+   *
    * @generated from rpc memoir.v1.MemoryService.AddMemories
    */
   addMemories: {
@@ -1913,6 +2020,21 @@ export const MemoryService: GenService<{
    * Stores one memory as given. The way in for callers that extract facts themselves, entities and
    * relations included.
    *
+   * Not stored again is what a current memory says already. The two say the same when everything the caller gives is
+   * equal: scope, kind, text (in Unicode normal form C, without white space around it), metadata with its types,
+   * importance, valid_until, expire_time, provenance, entities and relations. create_time and valid_from count
+   * where the request gives them; where it leaves valid_from out, the stored memory must be true from no later a
+   * moment. An EPISODE must also be the same message: its first provenance names a message_id, or the request
+   * gives its create_time. The answer is then the memory that is there, as an UNCHANGED change with `duplicate`
+   * set; there is no event, and `revision` is the namespace's newest. The check is part of the transaction: of
+   * equal requests at the same moment one is stored. A request with a memory_id of its own, or with `supersedes`,
+   * is stored whatever is there, and `duplicate` still names the memory that says the same.
+   *
+   * An operator may also have memories passed over that are only nearly the same, by namespace: when the cosine of
+   * the two texts' vectors reaches a threshold, for all kinds but EPISODE, where owner and kind are the same and the
+   * stored memory is true and kept for no less time. That check sees what is indexed; when it cannot be made, the
+   * memory is stored and the answer says so.
+   *
    * @generated from rpc memoir.v1.MemoryService.CreateMemory
    */
   createMemory: {
@@ -1921,7 +2043,8 @@ export const MemoryService: GenService<{
     output: typeof CreateMemoryResponseSchema;
   },
   /**
-   * Stores up to 500 memories as given, all or nothing unless allow_partial is set.
+   * Stores up to 500 memories as given, all or nothing unless allow_partial is set. What CreateMemory says of memories
+   * that say the same holds for each item, earlier items of the batch included.
    *
    * @generated from rpc memoir.v1.MemoryService.BatchCreateMemories
    */

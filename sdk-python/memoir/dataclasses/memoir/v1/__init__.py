@@ -29,6 +29,7 @@ __all__ = (
     "CreateMemoryResponse",
     "DeleteMemoryRequest",
     "DeleteMemoryResponse",
+    "Duplicate",
     "Durability",
     "Embedding",
     "Entity",
@@ -847,7 +848,8 @@ class MemoryChangeAction(betterproto2.Enum):
 
     UNCHANGED = 5
     """
-    Already known.
+    Already known: nothing was stored, and there is no event. The memory is the one that is there; only its id when
+    it has been removed since, which a repeated request may find.
     """
 
     @classmethod
@@ -1476,7 +1478,7 @@ class AddMemoriesResponse(betterproto2.Message):
 
     changes: "list[MemoryChange]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    What happened, in the order decided.
+    What happened, in the order decided; in mode VERBATIM one per message, ADDED or UNCHANGED, in their order.
     """
 
     revision: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
@@ -1617,6 +1619,11 @@ class BatchCreateMemoriesResponse(betterproto2.Message):
     Durability reached.
     """
 
+    duplicate_guard_skipped: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    As in CreateMemoryResponse, for the whole batch.
+    """
+
 
 default_message_pool.register_message("memoir.v1", "BatchCreateMemoriesResponse", BatchCreateMemoriesResponse)
 
@@ -1632,7 +1639,7 @@ class BatchCreateMemoriesResponseResult(betterproto2.Message):
 
     memory: "Memory | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True, group="outcome")
     """
-    Stored.
+    As stored, or as it was there already.
     """
 
     error: "__google__rpc__.Status | None" = betterproto2.field(
@@ -1640,6 +1647,11 @@ class BatchCreateMemoriesResponseResult(betterproto2.Message):
     )
     """
     Code and details the single call would have failed with.
+    """
+
+    duplicate: "Duplicate | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Set when a memory said this already, an earlier item's included.
     """
 
 
@@ -2026,7 +2038,7 @@ class CreateMemoryResponse(betterproto2.Message):
 
     memory: "Memory | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    As stored.
+    As stored, or as it was there already.
     """
 
     revision: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
@@ -2041,7 +2053,12 @@ class CreateMemoryResponse(betterproto2.Message):
 
     changes: "list[MemoryChange]" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    All changes of the call: the memory ADDED, and each one SUPERSEDED by it.
+    All changes of the call: the memory ADDED, or UNCHANGED when it was known already, and each one SUPERSEDED by it.
+    """
+
+    duplicate_guard_skipped: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
+    """
+    The namespace has a cosine guard, and the index or the embedder did not answer in time for it.
     """
 
 
@@ -2112,6 +2129,37 @@ class DeleteMemoryResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("memoir.v1", "DeleteMemoryResponse", DeleteMemoryResponse)
+
+
+@dataclass(eq=False, repr=False)
+class Duplicate(betterproto2.Message):
+    """
+    Duplicate names the memory that already says what a write wanted to store.
+    """
+
+    memory_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    That memory.
+    """
+
+    exact: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
+    """
+    True: it says the same. False: it is near enough.
+    """
+
+    cosine: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
+    """
+    Cosine of the two texts' vectors, where it is near.
+    """
+
+    stored: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    True: the new memory was stored all the same, since the request gave it a memory_id or named what it supersedes.
+    False: nothing was stored for it.
+    """
+
+
+default_message_pool.register_message("memoir.v1", "Duplicate", Duplicate)
 
 
 @dataclass(eq=False, repr=False)
@@ -2663,6 +2711,11 @@ class GetMemoryRequest(betterproto2.Message):
     min_revision: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
     """
     Wait, within the deadline, until this revision is visible. 0 means do not wait.
+    """
+
+    include_access: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
+    """
+    Also return access_count and last_access_time, as they were before this call.
     """
 
 
@@ -3371,6 +3424,11 @@ class ListMemoriesRequest(betterproto2.Message):
     Wait, within the deadline, until this revision is visible. 0 means do not wait.
     """
 
+    include_access: "bool" = betterproto2.field(12, betterproto2.TYPE_BOOL)
+    """
+    Also return access_count and last_access_time. Being listed is no access.
+    """
+
 
 default_message_pool.register_message("memoir.v1", "ListMemoriesRequest", ListMemoriesRequest)
 
@@ -3652,6 +3710,20 @@ class Memory(betterproto2.Message):
     The memory that superseded this one, if any. Output only.
     """
 
+    access_count: "int | None" = betterproto2.field(20, betterproto2.TYPE_INT64, optional=True)
+    """
+    How often it was returned to a caller by GetMemory, as a hit of a finished search, or cited in a context. Set where
+    the request has include_access and the server counts. Approximate: a server that is killed loses the last
+    seconds. No part of versions, history or export. Output only.
+    """
+
+    last_access_time: "datetime.datetime | None" = betterproto2.field(
+        21, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it was last returned; absent when it never was. As access_count. Output only.
+    """
+
 
 default_message_pool.register_message("memoir.v1", "Memory", Memory)
 
@@ -3687,6 +3759,11 @@ class MemoryChange(betterproto2.Message):
     source_quote: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
     The words in the conversation that led to it; empty in mode VERBATIM.
+    """
+
+    duplicate: "Duplicate | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Set when a memory said this already: that of UNCHANGED itself, another one for ADDED.
     """
 
 

@@ -10,7 +10,9 @@ from typing import Final
 
 import apsw
 
+from memoir_server.adapters.graph.sqlite.names import NamedBy
 from memoir_server.adapters.sqlite_projection import (
+    id_key,
     key_id,
     namespace_number,
     portion_condition,
@@ -129,6 +131,15 @@ def known_names(connection: apsw.Connection, namespace: str, words: Iterable[str
     )
     wanted = _listed({word for word in words if word})
     return sorted(row[0] for row in rows(connection, query, (wanted, number, _LAST_CHARACTER, *bindings)))
+
+
+def owned_names(connection: apsw.Connection, namespace: str, user_id: str, limit: int) -> list[NamedBy]:
+    """Names of the user's entities, at most `limit`."""
+    query = (
+        "SELECT n.name, n.agent, count(*) FROM namespaces s CROSS JOIN names n ON n.namespace = s.id"
+        " WHERE s.name = ? AND n.user = ? GROUP BY n.name, n.agent LIMIT ?"
+    )
+    return [(name, agent, count) for name, agent, count in rows(connection, query, (namespace, id_key(user_id), limit))]
 
 
 def find(connection: apsw.Connection, namespace: str, memory_ids: Sequence[str]) -> list[tuple[str, int]]:

@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS relation_sources (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS relation_sources_version ON relation_sources (version);
 """
+# Rows of names come and go and never change: names.py counts on it.
 # entities.name is the normalised name that the id is made of, `sort` what listings are ordered by.
 # What a version says hangs on the version: names, mentions and sources come and go with it, at any moment of the
 # ledger, in whatever order versions are applied. Entities, names and relations without any are deleted.

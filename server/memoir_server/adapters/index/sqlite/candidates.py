@@ -1,7 +1,8 @@
-"""Candidates of a query over the columns of a segment: arithmetic over arrays, no SQL, no waiting."""
+"""Candidates of a query over the columns of a segment: compiled loops over arrays, no SQL, no waiting."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,16 +10,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from memoir_server.adapters.index.sqlite.segment import Postings, Rows, ScopeCodes, View
+from memoir_server.adapters.index.sqlite.segment import FREQUENCY_BITS, Postings, Rows, ScopeCodes, View
+from memoir_server.domain.compiled import compiled
 from memoir_server.domain.entry import CandidateColumns, DenseCandidates, KeywordCandidates
 from memoir_server.domain.memory import NEVER
-from memoir_server.ports.index import IndexQuery
+from memoir_server.ports.index import NO_REVISIONS, IndexQuery
 
 _K1: Final = 1.2
 _B: Final = 0.75
-_FLOAT32_DOUBT: Final = 4e-6
-"""How far a float32 product of two unit vectors may be from the rounded cosine: below this of the last one kept, the
-exact cosine decides."""
+_MICRO: Final = 1e6
+_NANO: Final = 1e9
+_ANY: Final = -3
+"""No code of a segment, and no row's: any will do."""
+_ALWAYS, _AT, _AFTER = 0, 1, 2
+"""World time: whenever, valid at an instant, valid until after it."""
+_ALL: Final = np.empty(0, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,97 +53,111 @@ def keyword_candidates(
     """
     rows = view.rows
     past = query.selection.past
-    if statistics is None and codes.agent is None and not past and view.documents == len(rows):
-        # Every row counts, as in most segments of the present.
+    current = _ALL
+    if statistics is None and codes.agent is None and not past:
         statistics = OwnerStatistics(view.documents, view.terms)
-        counted = postings.term
+        if view.documents != len(rows):
+            current = rows.retired == NEVER
     else:
         current = _at(rows, query.selection.revision) if past else rows.retired == NEVER
         if codes.agent is not None:
             current &= rows.agent == codes.agent
         if statistics is None:
-            statistics = _count(view, current, whole=codes.agent is None and not past)
-        counted = postings.term[current[postings.rows]]
-    document_frequency = np.bincount(counted, minlength=postings.terms)
+            statistics = OwnerStatistics(int(np.count_nonzero(current)), int(rows.length[current].sum()))
     mean_length = statistics.terms / statistics.documents if statistics.documents else 0.0
-    held = np.zeros(len(rows), dtype=np.bool_)
-    held[postings.rows] = True
-    found = _eligible(view, query, codes, held)
-    if len(found) > query.depth:
-        scores = _bm25(view, postings, statistics.documents, mean_length, document_frequency)[found]
-        found = found[_best(np.round(scores, 9), rows.revision[found], query.depth)]
-    found = _by_revision(view, found)
-    # Entries of rows that were not found go to one row more, which is cut off.
-    place = np.full(len(rows), len(found), dtype=np.int64)
-    place[found] = np.arange(len(found))
-    frequency = np.zeros((len(found) + 1, postings.terms), dtype=np.int64)
-    frequency[place[postings.rows], postings.term] = postings.frequency
+    terms, most = len(postings.counts), min(len(postings.packed), len(rows))
+    found = np.empty(most, dtype=np.int64)
+    frequency = np.zeros((min(most, query.depth), terms), dtype=np.int64)
+    document_frequency = np.zeros(terms, dtype=np.int64)
+    count = _matches(
+        postings.packed,
+        postings.counts,
+        _eligible(view, query, codes),
+        current,
+        rows.length,
+        rows.revision,
+        statistics.documents,
+        # With no current entry there is no mean; any positive one does, all rows being in the past.
+        mean_length or 1.0,
+        query.depth,
+        FREQUENCY_BITS,
+        *(found, frequency, document_frequency),
+    )
+    found, frequency = found[:count], frequency[:count]
+    if not view.ascending:
+        order = np.argsort(rows.revision[found], kind="stable")
+        found, frequency = found[order], frequency[order]
     return KeywordCandidates(
-        columns=_columns(view, found),
-        frequency=frequency[:-1],
+        table=view.table,
+        rows=found,
+        frequency=frequency,
         document_count=statistics.documents,
         mean_length=mean_length,
         document_frequency=document_frequency,
     )
 
 
-def dense_candidates(view: View, vector: NDArray[np.float32], query: IndexQuery, codes: ScopeCodes) -> DenseCandidates:
-    """The nearest entries; the newer one where the rounded cosine is equal. The view must have vectors."""
+def dense_candidates(
+    view: View,
+    vector: NDArray[np.float32],
+    query: IndexQuery,
+    codes: ScopeCodes,
+    also: NDArray[np.int64] = NO_REVISIONS,
+) -> DenseCandidates:
+    """The nearest entries, the newer one where the rounded cosine is equal, and the entries of the revisions `also`
+    names, as far as the query allows them. The view must have vectors.
+
+    Cosines are summed row by row in float64 and rounded to 1e-6: the same for an entry whatever stands beside it
+    (semantics 11).
+    """
     rows, vectors = view.rows, view.vectors
     assert vectors is not None
-    found = _eligible(view, query, codes, None)
-    if len(found) > query.depth > 0:
-        # A product with the whole matrix reads it once and in order; only for a small part is copying it cheaper.
-        few = 3 * len(found) < len(rows)
-        near = vectors[found] @ vector if few else (vectors @ vector)[found]
-        last = np.partition(near, len(near) - query.depth)[len(near) - query.depth]
-        found = found[near >= last - np.float32(_FLOAT32_DOUBT)]
-    # All rows of a small owner: their vectors need not be copied.
-    cosine = exact_cosines(vectors if len(found) == len(vectors) else vectors[found], vector)
-    if len(found) > query.depth:
-        best = _best(cosine, rows.revision[found], query.depth)
-        found, cosine = found[best], cosine[best]
-    elif view.ascending:
-        return DenseCandidates(columns=_columns(view, found), cosine=cosine)
-    order = np.argsort(rows.revision[found], kind="stable")
-    return DenseCandidates(columns=_columns(view, found[order]), cosine=cosine[order])
+    found, cosine = np.empty(len(rows), dtype=np.int64), np.empty(len(rows))
+    count, nearest = _nearest(
+        vectors,
+        vector.astype(np.float64),
+        _eligible(view, query, codes),
+        also,
+        rows.revision,
+        query.depth,
+        *(found, cosine),
+    )
+    found, cosine = found[:count], cosine[:count]
+    if not view.ascending:
+        order = np.argsort(rows.revision[found], kind="stable")
+        found, cosine = found[order], cosine[order]
+    return DenseCandidates(table=view.table, rows=found, cosine=cosine, nearest=nearest)
 
 
-def exact_cosines(vectors: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosines of unit vectors, shapes (n, dimension) and (dimension,), summed row by row in float64 and rounded to
-    1e-6: the same for an entry whatever stands beside it (semantics 11)."""
-    exact = np.einsum("ij,j->i", vectors.astype(np.float64), vector.astype(np.float64))
-    rounded: NDArray[np.float64] = np.round(exact, 6) + 0.0  # no negative zero
-    return rounded
-
-
-def merge_dense(parts: Sequence[DenseCandidates], depth: int) -> DenseCandidates:
-    """The best of several segments' candidates; the parts share session codes, not speakers."""
+def merge_dense(parts: Sequence[DenseCandidates], depth: int, also: NDArray[np.int64]) -> DenseCandidates:
+    """The best of several segments' candidates and those that `also` names; the parts share session codes, not
+    speakers."""
     names: dict[str, int] = {}
     speakers = []
-    for part in parts:
-        codes = np.array([names.setdefault(n, len(names)) for n in part.columns.speaker_names] + [-1], dtype=np.int64)
-        speakers.append(codes[part.columns.speaker])
-    cosine = np.concatenate([part.cosine for part in parts])
     columns = [part.columns for part in parts]
+    for part in columns:
+        codes = np.array([names.setdefault(n, len(names)) for n in part.speaker_names] + [-1], dtype=np.int64)
+        speakers.append(codes[part.speaker])
+    cosine = np.concatenate([part.cosine for part in parts])
     revision = np.concatenate([c.revision for c in columns])
-    best = _best(cosine, revision, depth)
-    best = best[np.argsort(revision[best], kind="stable")]
+    best = np.lexsort((-revision, -cosine))[:depth]
+    kept = np.union1d(best, np.flatnonzero(np.isin(revision, also)))
+    kept = kept[np.argsort(revision[kept], kind="stable")]
     memory_ids = [memory_id for c in columns for memory_id in c.memory_id]
     merged = CandidateColumns(
-        memory_id=[memory_ids[i] for i in best.tolist()],
-        revision=revision[best],
-        create_time=np.concatenate([c.create_time for c in columns])[best],
-        session=np.concatenate([c.session for c in columns])[best],
-        turn=np.concatenate([c.turn for c in columns])[best],
-        speaker=np.concatenate(speakers)[best],
+        memory_id=[memory_ids[i] for i in kept.tolist()],
+        revision=revision[kept],
+        create_time=np.concatenate([c.create_time for c in columns])[kept],
+        session=np.concatenate([c.session for c in columns])[kept],
+        turn=np.concatenate([c.turn for c in columns])[kept],
+        speaker=np.concatenate(speakers)[kept],
         speaker_names=tuple(names),
-        length=np.concatenate([c.length for c in columns])[best],
-        asks=np.concatenate([c.asks for c in columns])[best],
-        importance=np.concatenate([c.importance for c in columns])[best],
-        kind=np.concatenate([c.kind for c in columns])[best],
+        length=np.concatenate([c.length for c in columns])[kept],
+        asks=np.concatenate([c.asks for c in columns])[kept],
+        importance=np.concatenate([c.importance for c in columns])[kept],
+        kind=np.concatenate([c.kind for c in columns])[kept],
     )
-    return DenseCandidates(columns=merged, cosine=cosine[best])
+    return DenseCandidates(table=merged, rows=np.arange(len(kept)), cosine=cosine[kept], nearest=len(best))
 
 
 def _at(rows: Rows, revision: int) -> NDArray[np.bool_]:
@@ -146,97 +166,213 @@ def _at(rows: Rows, revision: int) -> NDArray[np.bool_]:
     return found
 
 
-def _count(view: View, current: NDArray[np.bool_], *, whole: bool) -> OwnerStatistics:
-    if whole:
-        return OwnerStatistics(view.documents, view.terms)
-    return OwnerStatistics(int(np.count_nonzero(current)), int(view.rows.length[current].sum()))
-
-
-def _eligible(view: View, query: IndexQuery, codes: ScopeCodes, held: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-    """Rows of the segment that the query allows, among those held."""
+def _eligible(view: View, query: IndexQuery, codes: ScopeCodes) -> NDArray[np.bool_]:
+    """Which rows of the segment the query allows. Both arms of a search ask it with one query."""
+    if view.answered and view.answered[0][0] is query:
+        return view.answered[0][1]
     rows, selection = view.rows, query.selection
-    mask = rows.retired > selection.revision
-    if selection.past:
-        mask &= rows.revision <= selection.revision
-    if held is not None:
-        mask &= held
-    if codes.agent is not None:
-        mask &= rows.agent == codes.agent
-    if codes.session is not None:
-        mask &= rows.session_id == codes.session
     if selection.valid_at is not None:
-        mask &= rows.valid_from <= selection.valid_at
-        mask &= rows.valid_until > selection.valid_at
-    elif not selection.include_superseded:
-        mask &= rows.valid_until > selection.reference
-    found = np.flatnonzero(mask)
-    if query.allowed is not None:
-        revisions = rows.revision[found]
-        at = np.searchsorted(query.allowed, revisions)
-        at[at == len(query.allowed)] = 0
-        found = found[query.allowed[at] == revisions] if len(query.allowed) else found[:0]
-    return found
-
-
-def _by_revision(view: View, found: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows in the order of their revisions."""
-    return np.sort(found) if view.ascending else found[np.argsort(view.rows.revision[found], kind="stable")]
-
-
-def _bm25(
-    view: View, postings: Postings, documents: int, mean_length: float, document_frequency: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Score of each row of the segment, shape (rows,)."""
-    # With no current entry there is no mean; any positive one does, all rows being in the past.
-    norm = _K1 * (1 - _B + _B * view.rows.length / (mean_length or 1.0))
-    idf = np.log1p((documents - document_frequency + 0.5) / (document_frequency + 0.5))
-    frequency = postings.frequency
-    parts = idf[postings.term] * frequency * (_K1 + 1) / (frequency + norm[postings.rows])
-    # Counting adds in the order of the entries, so each row's sum is in the order of the terms.
-    scores: NDArray[np.float64] = np.bincount(postings.rows, weights=parts, minlength=len(view.rows)).astype(np.float64)
-    return scores
-
-
-def _best(scores: NDArray[np.float64], revisions: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
-    """Places of the `depth` highest scores, the newer revision first where they are equal."""
-    count = len(scores)
-    if count > depth > 0:
-        last = np.partition(scores, count - depth)[count - depth]
-        contenders = np.flatnonzero(scores >= last)
+        world, instant = _AT, selection.valid_at
+    elif selection.include_superseded:
+        world, instant = _ALWAYS, 0
     else:
-        contenders = np.arange(count)
-    order = np.lexsort((-revisions[contenders], -scores[contenders]))[:depth]
-    return contenders[order]
-
-
-def _columns(view: View, found: NDArray[np.int64]) -> CandidateColumns:
-    rows = view.rows
-    if len(found) == len(rows) and view.ascending:
-        # All rows of a small owner. What a row says of these columns is never written again: nothing is copied but ids,
-        # which go when their entry does.
-        return CandidateColumns(
-            memory_id=rows.memory_id.tolist(),
-            revision=rows.revision,
-            create_time=rows.create_time,
-            session=rows.session,
-            turn=rows.turn,
-            speaker=rows.speaker,
-            speaker_names=view.speaker_names,
-            length=rows.length,
-            asks=rows.asks,
-            importance=rows.importance,
-            kind=rows.kind,
-        )
-    return CandidateColumns(
-        memory_id=rows.memory_id[found].tolist(),
-        revision=rows.revision[found],
-        create_time=rows.create_time[found],
-        session=rows.session[found],
-        turn=rows.turn[found],
-        speaker=rows.speaker[found],
-        speaker_names=view.speaker_names,
-        length=rows.length[found],
-        asks=rows.asks[found],
-        importance=rows.importance[found],
-        kind=rows.kind[found],
+        world, instant = _AFTER, selection.reference
+    mask = np.empty(len(rows), dtype=np.bool_)
+    _allow(
+        rows.revision,
+        rows.retired,
+        rows.agent,
+        rows.session_id,
+        rows.valid_from,
+        rows.valid_until,
+        selection.revision,
+        _ANY if codes.agent is None else codes.agent,
+        _ANY if codes.session is None else codes.session,
+        world,
+        instant,
+        mask,
     )
+    if query.allowed is not None:
+        mask &= np.isin(rows.revision, query.allowed)
+    view.answered[:] = [(query, mask)]
+    return mask
+
+
+@compiled(
+    "void(int64[::1], int64[::1], int32[::1], int32[::1], int64[::1], int64[::1],"
+    " int64, int64, int64, int64, int64, boolean[::1])"
+)
+def _allow(
+    revision: NDArray[np.int64],
+    retired: NDArray[np.int64],
+    agents: NDArray[np.int32],
+    sessions: NDArray[np.int32],
+    valid_from: NDArray[np.int64],
+    valid_until: NDArray[np.int64],
+    moment: int,
+    agent: int,
+    session: int,
+    world: int,
+    instant: int,
+    mask: NDArray[np.bool_],
+) -> None:
+    for row in range(len(revision)):
+        allowed = revision[row] <= moment and retired[row] > moment
+        if agent != _ANY:
+            allowed &= agents[row] == agent
+        if session != _ANY:
+            allowed &= sessions[row] == session
+        if world == _AT:
+            allowed &= valid_from[row] <= instant and valid_until[row] > instant
+        elif world == _AFTER:
+            allowed &= valid_until[row] > instant
+        mask[row] = allowed
+
+
+@compiled(
+    "int64(int64[::1], int64[::1], boolean[::1], boolean[::1], int64[::1], int64[::1], int64, float64, int64, int64,"
+    " int64[::1], int64[:, ::1], int64[::1])"
+)
+def _matches(
+    packed: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    eligible: NDArray[np.bool_],
+    current: NDArray[np.bool_],
+    length: NDArray[np.int64],
+    revision: NDArray[np.int64],
+    documents: int,
+    mean_length: float,
+    depth: int,
+    frequency_bits: int,
+    found: NDArray[np.int64],
+    frequency: NDArray[np.int64],
+    document_frequency: NDArray[np.int64],
+) -> int:
+    """Sets the rows that hold a term, the best `depth` of them; the terms' frequencies in them; and of each term, in
+    how many current rows it occurs. Returns how many rows. An empty `current` says that all rows are."""
+    terms = len(counts)
+    mask = (1 << frequency_bits) - 1
+    score = np.zeros(len(length), dtype=np.float64)
+    touched = np.zeros(len(length), dtype=np.bool_)
+    count, begin = 0, 0
+    for term in range(terms):
+        end = begin + counts[term]
+        for i in range(begin, end):
+            if len(current) == 0 or current[packed[i] >> frequency_bits]:
+                document_frequency[term] += 1
+        known = document_frequency[term]
+        weight = math.log1p((documents - known + 0.5) / (known + 0.5))
+        for i in range(begin, end):
+            row = packed[i] >> frequency_bits
+            if eligible[row]:
+                occurs = packed[i] & mask
+                norm = _K1 * (1 - _B + _B * length[row] / mean_length)
+                score[row] += weight * occurs * (_K1 + 1) / (occurs + norm)
+                if not touched[row]:
+                    touched[row] = True
+                    count += 1
+        begin = end
+    count = 0
+    for row in range(len(touched)):
+        if touched[row]:
+            found[count] = row
+            count += 1
+    if count > depth:
+        # Rounded, so that equal evidence is equal whatever order it was summed in.
+        worth = np.empty(count, dtype=np.int64)
+        for i in range(count):
+            worth[i] = int(np.rint(score[found[i]] * _NANO))
+        least = np.partition(worth, count - depth)[count - depth]
+        better = 0
+        equals = np.empty(count, dtype=np.int64)
+        equal = 0
+        for i in range(count):
+            if worth[i] > least:
+                better += 1
+            elif worth[i] == least:
+                equals[equal] = revision[found[i]]
+                equal += 1
+        oldest = np.sort(equals[:equal])[equal - (depth - better)]
+        kept = 0
+        for i in range(count):
+            if worth[i] > least or (worth[i] == least and revision[found[i]] >= oldest):
+                found[kept] = found[i]
+                kept += 1
+        count = kept
+    place = np.full(len(length), -1, dtype=np.int64)
+    for i in range(count):
+        place[found[i]] = i
+    begin = 0
+    for term in range(terms):
+        for i in range(begin, begin + counts[term]):
+            at = place[packed[i] >> frequency_bits]
+            if at >= 0:
+                frequency[at, term] = packed[i] & mask
+        begin += counts[term]
+    return count
+
+
+@compiled(
+    "UniTuple(int64, 2)"
+    "(float32[:, ::1], float64[::1], boolean[::1], int64[::1], int64[::1], int64, int64[::1], float64[::1])",
+    reassociate=True,
+    unlocked=True,
+)
+def _nearest(
+    vectors: NDArray[np.float32],
+    vector: NDArray[np.float64],
+    eligible: NDArray[np.bool_],
+    also: NDArray[np.int64],
+    revision: NDArray[np.int64],
+    depth: int,
+    rows: NDArray[np.int64],
+    cosine: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Sets the `depth` nearest of the eligible rows and those of the revisions `also`, which ascend, and their cosines.
+    Returns how many rows, and how many of them are nearest."""
+    micro = np.empty(len(eligible), dtype=np.int64)
+    count = 0
+    for row in range(len(eligible)):
+        if eligible[row]:
+            near = 0.0
+            for i in range(len(vector)):
+                near += np.float64(vectors[row, i]) * vector[i]
+            rows[count] = row
+            micro[count] = int(np.rint(near * _MICRO))
+            count += 1
+    keep = np.ones(count, dtype=np.bool_)
+    nearest = count
+    if count > depth:
+        nearest = depth
+        keep[:] = False
+        if depth > 0:
+            least = np.partition(micro[:count], count - depth)[count - depth]
+            better = 0
+            equals = np.empty(count, dtype=np.int64)
+            equal = 0
+            for i in range(count):
+                if micro[i] > least:
+                    better += 1
+                elif micro[i] == least:
+                    equals[equal] = revision[rows[i]]
+                    equal += 1
+            oldest = np.sort(equals[:equal])[equal - (depth - better)]
+            for i in range(count):
+                keep[i] = micro[i] > least or (micro[i] == least and revision[rows[i]] >= oldest)
+        place = 0
+        for i in range(count):
+            named = revision[rows[i]]
+            if place and also[place - 1] >= named:
+                # A row out of order, as there are where entries were put again.
+                place = 0
+            while place < len(also) and also[place] < named:
+                place += 1
+            if place < len(also) and also[place] == named:
+                keep[i] = True
+    kept = 0
+    for i in range(count):
+        if keep[i]:
+            rows[kept] = rows[i]
+            cosine[kept] = micro[i] / _MICRO
+            kept += 1
+    return kept, nearest

@@ -65,9 +65,14 @@ class HotSegments:
         """Brings what is in memory up to what was written."""
         if not effects:
             return
+        concerned = {part.user for part in (*self._segments, *self._loading) if part.namespace == namespace}
+        if not concerned:
+            return
         whole = Part(namespace, None)
         for effect in effects:
             user = id_key(effect.entry.scope.user_id) if isinstance(effect, Added) else effect.user
+            if user not in concerned and None not in concerned:
+                continue
             for part in (whole, Part(namespace, user)):
                 if (segment := self._segments.get(part)) is not None:
                     _apply(segment, effect)

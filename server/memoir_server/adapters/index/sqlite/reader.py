@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 import numpy as np
@@ -37,8 +37,7 @@ class Totals:
     terms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one segment holds: a user of a namespace, or all of it."""
 
     namespace: str
@@ -182,6 +181,7 @@ def chunks(connection: apsw.Connection, part: Part, sessions: SessionCodes, dime
         while chunk := list(itertools.islice(cursor, _CHUNK_ROWS)):
             segment = Segment(sessions, capacity=len(chunk))
             segment.extend([row[1:] for row in chunk], only=())
-            vectors = np.frombuffer(b"".join([row[0] for row in chunk]), dtype="<f4")
+            # Writable, as those of whole segments are: compiled code takes nothing else.
+            vectors = np.frombuffer(bytearray().join([row[0] for row in chunk]), dtype="<f4")
             segment.attach(vectors.reshape(len(chunk), dimension))
             yield segment

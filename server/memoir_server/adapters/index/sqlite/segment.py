@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from memoir_server.adapters.index.sqlite.schema import split_terms
 from memoir_server.adapters.sqlite_projection import key_id
-from memoir_server.domain.entry import IndexEntry
+from memoir_server.domain.entry import CandidateColumns, IndexEntry
 from memoir_server.domain.memory import NEVER, Scope
+from memoir_server.ports.index import IndexQuery
 
-_FREQUENCY_BITS: Final = 24
-_FREQUENCY_MASK: Final = (1 << _FREQUENCY_BITS) - 1
+FREQUENCY_BITS: Final = 24
+"""Of an entry of the postings, beside its row."""
 _EARLIEST: Final = int(np.iinfo(np.int64).min)
 _ABSENT: Final = -2
 _LATEST: Final = int(np.iinfo(np.int64).max)
@@ -83,7 +84,7 @@ class Rows:
         return Rows(*(getattr(self, name)[:count] for name in _COLUMN_NAMES))
 
 
-_COLUMN_NAMES: Final = tuple(field.name for field in fields(Rows))
+_COLUMN_NAMES: Final = tuple(column.name for column in fields(Rows))
 _TYPES: Final[dict[str, Any]] = {
     "memory_id": np.object_,
     "agent": np.int32,
@@ -99,14 +100,11 @@ def _empty(capacity: int) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """Which rows hold which of the terms asked for, and how often: one entry per term and row, by term, then row. All
-    terms in one array, because a NumPy call costs as much as a hundred entries."""
+    """Which rows hold which of the terms asked for, and how often: `counts[j]` entries of term j, one after the other
+    in `packed`, each row << FREQUENCY_BITS | frequency."""
 
-    terms: int
-    term: NDArray[np.int64]
-    """Place of the entry's term among those asked for."""
-    rows: NDArray[np.int64]
-    frequency: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    packed: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +118,18 @@ class ScopeCodes:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A segment at one moment. `documents` and `terms` are statistics of its current entries; `ascending` says that the
-    rows are in the order of their revisions; `vectors`, where they are loaded, has one row per row."""
+    """A segment at one moment. `table` holds of the rows what ranking needs; `documents` and `terms` are statistics of
+    its current entries; `ascending` says that the rows are in the order of their revisions; `vectors`, where they are
+    loaded, has one row per row."""
 
     rows: Rows
+    table: CandidateColumns
     ascending: bool
-    speaker_names: tuple[str, ...]
     documents: int
     terms: int
     vectors: NDArray[np.float32] | None
+    answered: list[tuple[IndexQuery, NDArray[np.bool_]]] = field(default_factory=list)
+    """The last query, and which rows it allows."""
 
 
 class Segment:
@@ -292,8 +293,20 @@ class Segment:
             rows = self._rows.cut(self._count)
             self._view = View(
                 rows=rows,
+                table=CandidateColumns(
+                    memory_id=rows.memory_id,  # type: ignore[arg-type]  # an array of strings, read by place
+                    revision=rows.revision,
+                    create_time=rows.create_time,
+                    session=rows.session,
+                    turn=rows.turn,
+                    speaker=rows.speaker,
+                    speaker_names=tuple(self._speakers)[1:],
+                    length=rows.length,
+                    asks=rows.asks,
+                    importance=rows.importance,
+                    kind=rows.kind,
+                ),
                 ascending=bool((rows.revision[1:] > rows.revision[:-1]).all()),
-                speaker_names=tuple(self._speakers)[1:],
                 documents=self._documents,
                 terms=self._terms,
                 vectors=None if self._vectors is None else self._vectors[: self._count],
@@ -303,24 +316,18 @@ class Segment:
     def postings(self, terms: Sequence[str]) -> Postings:
         """Postings of the terms, rows gone included; copies, so that the segment may grow meanwhile."""
         packed = array("q")
-        counts = []
-        for term in terms:
+        counts = np.zeros(len(terms), dtype=np.int64)
+        for place, term in enumerate(terms):
             known = self._postings.get(term)
             if known is None:
-                counts.append(0)
-            elif isinstance(known, int):
+                continue
+            if isinstance(known, int):
                 packed.append(known)
-                counts.append(1)
+                counts[place] = 1
             else:
                 packed.extend(known)
-                counts.append(len(known))
-        entries = np.frombuffer(packed, dtype=np.int64) if packed else np.empty(0, dtype=np.int64)
-        return Postings(
-            terms=len(counts),
-            term=np.repeat(np.arange(len(counts)), counts),
-            rows=entries >> _FREQUENCY_BITS,
-            frequency=entries & _FREQUENCY_MASK,
-        )
+                counts[place] = len(known)
+        return Postings(counts, np.frombuffer(packed, dtype=np.int64) if packed else np.empty(0, dtype=np.int64))
 
     def scope_codes(self, scope: Scope) -> ScopeCodes:
         """Codes of the scope's agent and session, as far as it names them."""
@@ -360,7 +367,7 @@ class Segment:
         for term in terms:
             frequencies[term] = frequencies.get(term, 0) + 1
         self._posting_count += len(frequencies)
-        postings, base = self._postings, row << _FREQUENCY_BITS
+        postings, base = self._postings, row << FREQUENCY_BITS
         for term, frequency in frequencies.items():
             known = postings.get(term)
             if known is None:

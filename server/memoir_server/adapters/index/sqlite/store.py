@@ -36,13 +36,14 @@ from memoir_server.domain.consistency import Portion
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.entry import DenseCandidates, KeywordCandidates
 from memoir_server.domain.memory import Scope
-from memoir_server.ports.index import IndexAction, IndexQuery, MemoryIndex, Put
+from memoir_server.ports.index import NO_REVISIONS, IndexAction, IndexQuery, MemoryIndex, Put
 from memoir_server.ports.projection import Held
 
 T = TypeVar("T")
 
-_INLINE_ROWS: Final = 20_000
-"""Up to here a query over a segment takes less than a millisecond or two and runs on the event loop."""
+INDEX_FILE: Final = "index.db"
+_INLINE_ROWS: Final = 8_192
+"""Up to here a query over a segment takes less than a millisecond and runs on the event loop."""
 
 
 class SqliteIndex(SqliteProjection, MemoryIndex):
@@ -60,7 +61,7 @@ class SqliteIndex(SqliteProjection, MemoryIndex):
     def __init__(self, directory: Path, *, hot_bytes: int = 1 << 30) -> None:
         if hot_bytes < 0:
             raise ValueError(f"hot_bytes={hot_bytes}: give 0 (hold nothing in memory) or more")
-        super().__init__(directory / "index.db", store="index", schema=TABLES, version=VERSION)
+        super().__init__(directory / INDEX_FILE, store="index", schema=TABLES, version=VERSION)
         self._hot = HotSegments(hot_bytes)
         self._sessions: dict[str, SessionCodes] = {}
         self._model: EmbeddingModel | None = None
@@ -111,18 +112,25 @@ class SqliteIndex(SqliteProjection, MemoryIndex):
 
         return await self._read(from_file)
 
-    async def dense(self, namespace: str, vector: NDArray[np.float32], query: IndexQuery) -> DenseCandidates:
+    async def dense(
+        self,
+        namespace: str,
+        vector: NDArray[np.float32],
+        query: IndexQuery,
+        *,
+        also: NDArray[np.int64] = NO_REVISIONS,
+    ) -> DenseCandidates:
         self._check_query(vector)
         part, scope = _part(namespace, query.selection.scope), query.selection.scope
         segment = await self._with_vectors(part)
         if segment is not None:
             view, codes = segment.view(), segment.scope_codes(scope)
-            return await _compute(segment.count, lambda: dense_candidates(view, vector, query, codes))
+            return await _compute(segment.count, lambda: dense_candidates(view, vector, query, codes, also))
 
         def from_file(connection: apsw.Connection) -> DenseCandidates:
             pieces = reader.chunks(connection, part, self._codes(namespace), len(vector))
-            found = [dense_candidates(p.view(), vector, query, p.scope_codes(scope)) for p in pieces]
-            return merge_dense(found, query.depth) if found else _nothing(vector, query)
+            found = [dense_candidates(p.view(), vector, query, p.scope_codes(scope), also) for p in pieces]
+            return merge_dense(found, query.depth, also) if found else _nothing(vector, query)
 
         return await self._read(from_file)
 

@@ -11,6 +11,7 @@ import apsw
 import numpy as np
 
 from memoir_server.adapters.index.sqlite.schema import USER_BITS, join_terms, token, user_range
+from memoir_server.adapters.inserting import insert_rows
 from memoir_server.adapters.sqlite_projection import id_key, rows
 from memoir_server.domain.entry import IndexEntry
 from memoir_server.domain.memory import NEVER
@@ -85,17 +86,17 @@ class Writer:
 
     def _put(self, run: Sequence[IndexEntry]) -> None:
         entries = list({entry.revision: entry for entry in run}.values())
-        for start in range(0, len(entries), _CHUNK):
-            revisions = [entry.revision for entry in entries[start : start + _CHUNK]]
+        newest = self.connection.execute("SELECT max(revision) FROM entries WHERE namespace = ?", (self.namespace,)).get
+        known = [entry for entry in entries if newest is not None and entry.revision <= newest]
+        for start in range(0, len(known), _CHUNK):
+            revisions = [entry.revision for entry in known[start : start + _CHUNK]]
             marks = ",".join("?" * len(revisions))
             self._delete(f"namespace = ? AND revision IN ({marks})", (self.namespace, *revisions))
         added = [Added(entry, self._new_id(entry)) for entry in entries]
-        self.connection.executemany(
-            "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            [self._row(item) for item in added],
-        )
-        self.connection.executemany(
-            "INSERT INTO vectors VALUES (?,?)",
+        insert_rows(self.connection, "INSERT INTO entries", [self._row(item) for item in added])
+        insert_rows(
+            self.connection,
+            "INSERT INTO vectors",
             [(item.entry_id, np.ascontiguousarray(item.entry.vector, dtype="<f4").data.cast("B")) for item in added],
         )
         tokens: dict[str, str] = {}
@@ -103,8 +104,9 @@ class Writer:
             for term in entry.terms:
                 if term not in tokens:
                     tokens[term] = token(self.namespace, term)
-        self.connection.executemany(
-            "INSERT INTO postings (rowid, tokens) VALUES (?,?)",
+        insert_rows(
+            self.connection,
+            "INSERT INTO postings (rowid, tokens)",
             [(item.entry_id, " ".join([tokens[t] for t in dict.fromkeys(item.entry.terms)])) for item in added],
         )
         self.effects.extend(added)

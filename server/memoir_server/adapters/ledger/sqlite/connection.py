@@ -82,6 +82,8 @@ def connect_writer(directory: Path) -> apsw.Connection:
         flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE,
         statementcachesize=_STATEMENTS,
     )
+    # Of a file that is refused, or that fails to open, the log may be all that can be saved.
+    checkpoint_at_close(connection, False)
     connection.set_busy_timeout(_BUSY_MS)
     mode = connection.pragma("journal_mode", "wal")
     if mode != "wal":
@@ -91,9 +93,17 @@ def connect_writer(directory: Path) -> apsw.Connection:
     connection.pragma("synchronous", "full")
     connection.pragma("secure_delete", "on")
     connection.pragma("cache_size", -_CACHE_KIB)
+    # What a job's savepoint could be rolled back to would go to a temporary file beyond 64 KiB.
+    connection.pragma("temp_store", "memory")
     connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
     connection.pragma("journal_size_limit", _JOURNAL_LIMIT_BYTES)
     return connection
+
+
+def checkpoint_at_close(connection: apsw.Connection, on: bool) -> None:
+    """Whether closing the connection moves the write-ahead log into the file and deletes it. `connect_writer` turns it
+    off."""
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not on))
 
 
 def connect_reader(directory: Path) -> apsw.Connection:

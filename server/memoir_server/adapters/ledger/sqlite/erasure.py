@@ -8,7 +8,7 @@ receipt written.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -55,8 +55,8 @@ def erase(transaction: Transaction, row: NamespaceRow, reset_id: str, limit: int
 def _erase_events(connection: apsw.Connection, row: NamespaceRow, keys: Sequence[int]) -> None:
     among = "IN (SELECT value FROM json_each(?))"
     wanted = as_json(keys)
-    contents = [
-        read_memory(row.name, r).content_hash
+    memories = [
+        read_memory(row.name, r)
         for r in connection.execute(f"SELECT key, text, body FROM versions WHERE key {among}", (wanted,))
     ]
     connection.execute(
@@ -66,13 +66,15 @@ def _erase_events(connection: apsw.Connection, row: NamespaceRow, keys: Sequence
     )
     for table in ("versions", "metadata", "kept_facts", "exceptions"):
         connection.execute(f"DELETE FROM {table} WHERE key {among}", (wanted,))
-    drop_unused(connection, row.ns, contents)
-    _forget_requests(connection, row, keys)
+    drop_unused(connection, row.ns, [memory.content_hash for memory in memories])
+    _forget_requests(connection, row, keys, {memory.memory_id for memory in memories})
 
 
-def _forget_requests(connection: apsw.Connection, row: NamespaceRow, keys: Sequence[int]) -> None:
+def _forget_requests(
+    connection: apsw.Connection, row: NamespaceRow, keys: Sequence[int], memory_ids: Collection[str]
+) -> None:
     """Drops the records of requests of which nothing is left, and the outcomes of those of which something is: a
-    duplicate of the latter must still not write again."""
+    duplicate of the latter must still not write again. A request that only found an erased memory counts among them."""
     revisions = sorted(revision_of(key) for key in keys)
     records = fetch(
         connection,
@@ -81,15 +83,26 @@ def _forget_requests(connection: apsw.Connection, row: NamespaceRow, keys: Seque
         (row.name, revisions[0], revisions[-1]),
     )
     erased = frozenset(revisions)
-    for first, last, *identity in records:
-        if not any(revision in erased for revision in range(first, last + 1)):
-            continue
+    concerned = {record for record in records if not erased.isdisjoint(range(record[0], record[1] + 1))}
+    concerned.update(
+        connection.execute(
+            "SELECT first, last, request_id, principal, method FROM idempotency WHERE namespace = ? "
+            "AND mentions IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(mentions) AS mentioned "
+            "WHERE mentioned.value IN (SELECT value FROM json_each(?)))",
+            (row.name, as_json(sorted(memory_ids))),
+        )
+    )
+    for first, last, *identity in sorted(concerned):
         left = connection.execute(
             "SELECT count(*) FROM events WHERE key BETWEEN ? AND ? AND type <> ?",
             (key_of(row.ns, first), key_of(row.ns, last), int(EventType.ERASED)),
         ).get
         where = "WHERE namespace = ? AND request_id = ? AND principal = ? AND method = ?"
-        verb = f"UPDATE idempotency SET outcome = x'' {where}" if left else f"DELETE FROM idempotency {where}"
+        verb = (
+            f"UPDATE idempotency SET outcome = x'', mentions = NULL {where}"
+            if left
+            else f"DELETE FROM idempotency {where}"
+        )
         connection.execute(verb, (row.name, *identity))
 
 

@@ -13,21 +13,42 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from memoir_server.adapters.ledger.sqlite import chain, erasure, log, reads, resets, transfer, wanted
-from memoir_server.adapters.ledger.sqlite.connection import DirectoryLock, connect_writer, translated, translating
+from memoir_server.adapters.ledger.sqlite import (
+    accesses,
+    beginning,
+    chain,
+    erasure,
+    log,
+    reads,
+    resets,
+    transfer,
+    wanted,
+)
+from memoir_server.adapters.ledger.sqlite.caches import DEFAULT_CAPACITY_BYTES, LedgerCaches
+from memoir_server.adapters.ledger.sqlite.connection import (
+    DirectoryLock,
+    checkpoint_at_close,
+    connect_writer,
+    translated,
+    translating,
+)
 from memoir_server.adapters.ledger.sqlite.heads import Bell, Heads
 from memoir_server.adapters.ledger.sqlite.layout import key_of
 from memoir_server.adapters.ledger.sqlite.mutations import Entropy, Mutations
 from memoir_server.adapters.ledger.sqlite.progress import INLINE, Progress, needless, read_due
 from memoir_server.adapters.ledger.sqlite.readers import Readers
+from memoir_server.adapters.ledger.sqlite.recent import RecentChanges
 from memoir_server.adapters.ledger.sqlite.resets import ResetRecords, read_reset, token_of
 from memoir_server.adapters.ledger.sqlite.rows import as_json, fetch
 from memoir_server.adapters.ledger.sqlite.schema import migrate
 from memoir_server.adapters.ledger.sqlite.speakers import speakers_of
+from memoir_server.adapters.ledger.sqlite.twins import twins_of
 from memoir_server.adapters.ledger.sqlite.vectors import VectorStore, keep_ready, kept_facts
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, Writer
+from memoir_server.domain.access import Kept, Noted
 from memoir_server.domain.change import Change, Head, Origin
 from memoir_server.domain.consistency import Portion, Version
+from memoir_server.domain.duplicate import Twin
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.filter import Family
@@ -37,9 +58,9 @@ from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetTarget
 from memoir_server.domain.scopes import ScopeCount, ScopeDimension
 from memoir_server.domain.selection import Selection
-from memoir_server.domain.store import StoreKind
+from memoir_server.domain.store import PROJECTIONS, StoreKind
 from memoir_server.domain.time import Instant
-from memoir_server.ports.ledger import Born, HistoryQuery, Ledger, ListPosition, TargetCount, Work
+from memoir_server.ports.ledger import Born, HistoryQuery, Ledger, ListPosition, Recount, TargetCount, Work
 
 _INLINE_ROWS = 100
 """Rows that are read on the event loop; more go to a thread."""
@@ -58,19 +79,32 @@ class _Opened:
     heads: Heads
     progress: Progress
     vectors: VectorStore
+    caches: LedgerCaches
 
 
 class SqliteLedger(Ledger):
     """See the port. `directory` holds `ledger.db` and belongs to one server at a time.
 
     `entropy` makes salts and the ledger's identity; tests that need the same bytes each time give their own.
+    `projections` are the files that follow this ledger: beside those of another one no new ledger is begun.
+    `cache_bytes` is the memory for versions and speakers that searches have read; 0 holds none.
     """
 
-    def __init__(self, directory: Path, *, entropy: Entropy = os.urandom) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        entropy: Entropy = os.urandom,
+        projections: Sequence[Path] = (),
+        cache_bytes: int = DEFAULT_CAPACITY_BYTES,
+    ) -> None:
         self._directory = directory
+        self._cache_bytes = cache_bytes
+        self._projections = projections
         self._entropy = entropy
         self._mutations = Mutations(entropy)
         self._resets = ResetRecords(self._mutations)
+        self._recent = RecentChanges()
         self._work_bell = Bell()
         self._reset_bells: dict[tuple[str, str], Bell] = {}
         self._state: _Opened | None = None
@@ -87,8 +121,10 @@ class SqliteLedger(Ledger):
 
     @translating
     def _open_file(self) -> tuple[apsw.Connection, str, bytes]:
+        beginning.check_file(self._directory, self._projections)
         connection = connect_writer(self._directory)
         try:
+            beginning.check_content(connection, self._directory, self._projections)
             migrate(connection)
             with connection:
                 connection.execute(
@@ -109,17 +145,20 @@ class SqliteLedger(Ledger):
         try:
             connection, ledger_id, secret = self._open_file()
             heads = Heads(self._work_bell.ring)
-            writer = Writer(connection, asyncio.get_running_loop(), heads.move)
+            caches = LedgerCaches(self._cache_bytes)
+            writer = Writer(connection, asyncio.get_running_loop(), heads.move, caches.settle)
             progress = Progress(heads, writer)
             with translated():
+                caches.attach(connection)
                 readers = Readers(self._directory)
                 heads.load(writer.start())
                 progress.load(readers.inline)
         except BaseException:
             lock.release()
             raise
+        self._recent = RecentChanges()
         self._state = _Opened(
-            ledger_id, secret, lock, connection, writer, readers, heads, progress, VectorStore(writer)
+            ledger_id, secret, lock, connection, writer, readers, heads, progress, VectorStore(writer), caches
         )
 
     async def close(self) -> None:
@@ -129,6 +168,7 @@ class SqliteLedger(Ledger):
         await state.writer.stop()
         state.readers.close()
         with translated():
+            checkpoint_at_close(state.connection, True)
             state.connection.close()
         state.lock.release()
         self._work_bell.ring()
@@ -142,6 +182,9 @@ class SqliteLedger(Ledger):
             committed = self._mutations.commit(transaction, mutation)
             if mutation.vectors is not None:
                 keep_ready(transaction, mutation.namespace, mutation.vectors)
+            if committed.changes and not committed.replayed:
+                ns = transaction.make_namespace(mutation.namespace).ns
+                transaction.after_commit(lambda: self._recent.note(ns, committed.changes))
             return committed
 
         return await self._opened.writer.run(job)
@@ -214,6 +257,12 @@ class SqliteLedger(Ledger):
             )
         )
 
+    async def twins(self, namespace: str, twins: Sequence[Twin], *, now: Instant) -> Sequence[Memory]:
+        row = self._opened.heads.row(namespace)
+        if row is None or not twins:
+            return []
+        return await self._opened.readers.run(lambda connection: twins_of(connection, row.ns, namespace, twins, now))
+
     async def list_memories(
         self, namespace: str, selection: Selection, *, after: ListPosition | None, limit: int
     ) -> Sequence[Memory]:
@@ -252,16 +301,20 @@ class SqliteLedger(Ledger):
 
     @translating
     def _hydrate_inline(self, row: NamespaceRow, revisions: Sequence[int], selection: Selection) -> dict[int, Memory]:
-        return reads.hydrated(self._opened.readers.inline, row.ns, row.name, revisions, selection)
+        opened = self._opened
+        return reads.hydrated(opened.readers.inline, opened.caches.versions, row.ns, row.name, revisions, selection)
 
     async def hydrate(self, namespace: str, revisions: Sequence[int], selection: Selection) -> Mapping[int, Memory]:
-        row = self._opened.heads.row(namespace)
+        opened = self._opened
+        row = opened.heads.row(namespace)
         if row is None or not revisions:
             return {}
         if len(revisions) <= _INLINE_ROWS:
             return self._hydrate_inline(row, revisions, selection)
-        return await self._opened.readers.run(
-            lambda connection: reads.hydrated(connection, row.ns, namespace, revisions, selection)
+        return await opened.readers.run(
+            lambda connection: reads.hydrated(
+                connection, opened.caches.versions, row.ns, namespace, revisions, selection
+            )
         )
 
     @translating
@@ -293,8 +346,9 @@ class SqliteLedger(Ledger):
         return [] if row is None or not memory.turn else self._neighbours(row, memory, before, after, now)
 
     @translating
-    def _speakers(self, row: NamespaceRow, scope: Scope, limit: int, revision: int) -> list[str]:
-        return speakers_of(self._opened.readers.inline, row.ns, scope, limit, revision)
+    def _speakers(self, row: NamespaceRow, scope: Scope, limit: int, revision: int) -> Sequence[str]:
+        opened = self._opened
+        return speakers_of(opened.readers.inline, opened.caches.speakers, row.ns, scope, limit, revision)
 
     async def speakers(self, namespace: str, scope: Scope, *, limit: int, revision: int = NEVER - 1) -> Sequence[str]:
         row = self._opened.heads.row(namespace)
@@ -341,7 +395,11 @@ class SqliteLedger(Ledger):
         found: dict[str, Sequence[Work]] = {}
         for row, revisions in opened.progress.due(store, limit=limit, now=now):
             attempts = opened.progress.attempts(store, row)
-            if len(revisions) <= INLINE:
+            with translated():
+                recent = self._recent.work(opened.readers.inline, row, revisions, attempts)
+            if recent is not None:
+                work = recent
+            elif len(revisions) <= INLINE:
                 with translated():
                     work = read_due(opened.readers.inline, row, revisions, attempts)
             else:
@@ -356,7 +414,9 @@ class SqliteLedger(Ledger):
         return found
 
     async def complete(self, store: StoreKind, namespace: str, revisions: Sequence[int]) -> None:
-        self._opened.progress.complete(store, self._row(namespace), revisions)
+        row, progress = self._row(namespace), self._opened.progress
+        progress.complete(store, row, revisions)
+        self._recent.drop_through(row.ns, min(progress.watermark(each, row) for each in PROJECTIONS))
 
     async def postpone(
         self, store: StoreKind, namespace: str, revisions: Sequence[int], *, until: Instant, error: str
@@ -469,6 +529,22 @@ class SqliteLedger(Ledger):
         with translated():
             return reads.expired(self._opened.readers.inline, now, limit)
 
+    # -- accesses
+
+    async def note_accesses(self, namespace: str, noted: Sequence[Noted]) -> None:
+        row = self._opened.heads.row(namespace)
+        if row is not None and noted:
+            await self._opened.writer.run(
+                lambda transaction: accesses.note_accesses(transaction.connection, row.ns, noted)
+            )
+
+    async def accesses(self, namespace: str, memory_ids: Sequence[str]) -> Mapping[str, Kept]:
+        row = self._opened.heads.row(namespace)
+        if row is None or not memory_ids:
+            return {}
+        with translated():
+            return accesses.read_accesses(self._opened.readers.inline, row.ns, memory_ids)
+
     # -- resets
 
     async def count_target(self, namespace: str, target: ResetTarget, *, sample: int, now: Instant) -> TargetCount:
@@ -504,6 +580,7 @@ class SqliteLedger(Ledger):
         allow_drift: bool,
         now: Instant,
         origin: Origin,
+        recount: Recount,
         key: IdempotencyKey | None = None,
     ) -> Reset:
         def job(transaction: Transaction) -> Reset:
@@ -513,7 +590,13 @@ class SqliteLedger(Ledger):
                 key,
                 now,
                 lambda: self._resets.execute(
-                    transaction, namespace, reset_id, allow_drift=allow_drift, now=now, origin=origin
+                    transaction,
+                    namespace,
+                    reset_id,
+                    allow_drift=allow_drift,
+                    now=now,
+                    origin=origin,
+                    recount=recount,
                 ),
             )
 
@@ -543,6 +626,13 @@ class SqliteLedger(Ledger):
             lambda connection: resets.removed_memories(connection, number, after, limit)
         )
 
+    async def versions_of_others(self, namespace: str, reset_id: str, revisions: Collection[int]) -> frozenset[int]:
+        number, _ = self._read_reset(namespace, reset_id)
+        ns = self._row(namespace).ns
+        return await self._opened.readers.run(
+            lambda connection: resets.versions_of_others(connection, ns, number, revisions)
+        )
+
     async def removed_versions(self, namespace: str, reset_id: str, *, after: int, limit: int) -> Sequence[Memory]:
         number, reset = self._read_reset(namespace, reset_id)
         ns = self._row(namespace).ns
@@ -558,6 +648,7 @@ class SqliteLedger(Ledger):
         def job(transaction: Transaction) -> int:
             erased = erasure.erase(transaction, row, reset_id, limit)
             transaction.after_commit(lambda: progress.forget(row.ns, erased))
+            transaction.after_commit(lambda: self._recent.forget(row.ns, erased))
             transaction.after_commit(lambda: self._announce(namespace, reset_id))
             return len(erased)
 

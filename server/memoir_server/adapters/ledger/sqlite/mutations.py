@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import apsw
 
+from memoir_server.adapters.inserting import insert_rows
+from memoir_server.adapters.ledger.sqlite.accesses import forget_accesses
 from memoir_server.adapters.ledger.sqlite.chain import SALT_BYTES, digest_of, link, payload_of
 from memoir_server.adapters.ledger.sqlite.encoding import encode_detail, encode_facts, encode_memory
 from memoir_server.adapters.ledger.sqlite.filters import metadata_rows
@@ -17,13 +19,14 @@ from memoir_server.adapters.ledger.sqlite.rows import (
     EVENTS,
     MEMORY_COLUMNS,
     as_json,
-    insert_rows,
     read_changes,
     read_memory,
 )
 from memoir_server.adapters.ledger.sqlite.speakers import count_speakers
+from memoir_server.adapters.ledger.sqlite.twins import twins_of
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, moved_to
 from memoir_server.domain.change import Actor, ActorKind, Change, Draft, EventType, Head, Origin, stamp
+from memoir_server.domain.duplicate import said_code
 from memoir_server.domain.errors import RequestIdReused
 from memoir_server.domain.graph import facts_of
 from memoir_server.domain.memory import NEVER, Memory, MemoryKind, Scope
@@ -84,7 +87,11 @@ class Mutations:
         row = transaction.namespace(mutation.namespace)
         current = load_current(transaction.connection, row, mutation.memory_ids) if row is not None else {}
         expired = [c for c in current.values() if c.gone <= mutation.now]
-        decision = mutation.decide({k: c.memory for k, c in current.items() if c.gone > mutation.now})
+        found = {k: c.memory for k, c in current.items() if c.gone > mutation.now}
+        if mutation.twins and row is not None:
+            for twin in twins_of(transaction.connection, row.ns, row.name, mutation.twins, mutation.now):
+                found.setdefault(twin.memory_id, twin)
+        decision = mutation.decide(found)
         if expired:
             drafts = [Draft(type=EventType.EXPIRED, memory_id=c.memory.memory_id, before=c.memory) for c in expired]
             self.append(transaction, mutation.namespace, drafts, current, now=mutation.now, origin=_SYSTEM)
@@ -101,7 +108,8 @@ class Mutations:
         head = row.head.revision if row is not None else 0
         if key is not None:
             first, last = (changes[0].revision, changes[-1].revision) if changes else (head + 1, head)
-            remember(transaction.connection, key, Replay(first, last, head, decision.outcome), mutation.now)
+            replay = Replay(first, last, head, decision.outcome)
+            remember(transaction.connection, key, replay, mutation.now, mentions=decision.mentions)
         return Committed(changes=changes, outcome=decision.outcome, revision=head)
 
     def append_failure(
@@ -159,9 +167,14 @@ class Mutations:
         salts = self._entropy(SALT_BYTES * len(changes))
         chain = row.chain
         rows: list[tuple[Any, ...]] = []
+        details: dict[tuple[str, bool], bytes] = {}
         for position, change in enumerate(changes):
             salt = salts[position * SALT_BYTES : (position + 1) * SALT_BYTES]
-            detail = encode_detail(change.reason, change.origin, change.keep_facts)
+            # All changes of a mutation have one origin, and most the same reason.
+            detail = details.get((change.reason, change.keep_facts))
+            if detail is None:
+                detail = encode_detail(change.reason, change.origin, change.keep_facts)
+                details[change.reason, change.keep_facts] = detail
             before = 0 if change.before is None else change.before.revision
             text = None if change.after is None else change.after.text
             payload = payload_of(
@@ -223,14 +236,16 @@ def find_replay(connection: apsw.Connection, key: IdempotencyKey, now: Instant) 
     return Replay(first, last, revision, outcome)
 
 
-def remember(connection: apsw.Connection, key: IdempotencyKey, replay: Replay, now: Instant) -> None:
-    """Records the request, and lets go of a few that are too old."""
+def remember(
+    connection: apsw.Connection, key: IdempotencyKey, replay: Replay, now: Instant, *, mentions: Sequence[str] = ()
+) -> None:
+    """Records the request, and lets go of a few that are too old. `mentions` as in Decision."""
     connection.execute(
         "INSERT OR REPLACE INTO idempotency (namespace, request_id, principal, method, fingerprint, first, last, "
-        "revision, outcome, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "revision, outcome, created, mentions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(key.namespace, key.request_id, key.principal, key.method, key.fingerprint),
-            *(replay.first, replay.last, replay.revision, replay.outcome, now),
+            *(replay.first, replay.last, replay.revision, replay.outcome, now, as_json(mentions) if mentions else None),
         ),
     )
     old = connection.execute(
@@ -323,7 +338,7 @@ def _write_versions(
 _INSERT_VERSION: Final = (
     "INSERT INTO versions (key, ns, memory_id, born, retired, gone, user_id, agent_id, session_id, kind, turn, "
     "create_time, update_time, valid_from, valid_until, expire_time, importance, actor_id, message_id, content, "
-    "has_facts, text, body)"
+    "has_facts, said, text, body)"
 )
 
 
@@ -347,6 +362,7 @@ def _columns(memory: Memory) -> tuple[Any, ...]:
         (first.message_id or None) if first else None,
         content_of(memory.content_hash),
         bool(memory.entities or memory.relations),
+        said_code(memory),
     )
 
 
@@ -388,5 +404,8 @@ def _end_versions(
         connection.executemany("UPDATE versions SET retired = ? WHERE key = ?", retired)
     if gone:
         connection.executemany("UPDATE versions SET gone = ? WHERE ns = ? AND memory_id = ? AND born = ?", gone)
+        removed = [(ns, memory_id) for instant, _, memory_id, _ in gone if instant == REMOVED]
+        if removed:
+            forget_accesses(connection, removed)
     if kept:
         insert_rows(connection, "INSERT OR REPLACE INTO kept_facts (key, memory_id, born, facts)", kept)

@@ -143,6 +143,8 @@ class Progress:
             for revision, p in sorted(self._place(store, row.ns).postponed.items(), reverse=True)
             if p.due > now
         }
+        if not waiting:
+            return list(work)
         return [w for w in work if waiting.get(w.change.memory_id, MAX_REVISION) > w.change.revision]
 
     def attempts(self, store: StoreKind, row: NamespaceRow) -> Mapping[int, int]:

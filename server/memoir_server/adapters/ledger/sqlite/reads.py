@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.adapters.coherent import CoherentCache
+from memoir_server.adapters.ledger.sqlite.caches import HeldVersion, reads_newest, version_charge
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_visible, selection_condition
 from memoir_server.adapters.ledger.sqlite.layout import MAX_REVISION, key_of, revision_of
-from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, read_memory
+from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch, read_memory
 from memoir_server.domain.filter import Family, matches
 from memoir_server.domain.memory import NEVER, Memory
-from memoir_server.domain.selection import Selection
+from memoir_server.domain.selection import Selection, TimeRange
 from memoir_server.domain.time import Instant
 from memoir_server.ports.ledger import ListPosition
 
 _FROM = f"SELECT {MEMORY_COLUMNS} FROM versions v WHERE"
+_ANY_TIME = TimeRange()
 _MOST_MARKS = 128
 """Keys that a statement names one by one."""
 _CURRENT = f"{_FROM} v.ns = ? AND v.memory_id = ? AND v.retired = {NEVER} AND v.gone > ?"
@@ -45,12 +48,37 @@ def memories_by_id(
 
 
 def hydrated(
-    connection: apsw.Connection, ns: int, namespace: str, revisions: Sequence[int], selection: Selection
+    connection: apsw.Connection,
+    cache: CoherentCache[int, HeldVersion],
+    ns: int,
+    namespace: str,
+    revisions: Sequence[int],
+    selection: Selection,
 ) -> dict[int, Memory]:
-    """Those of the versions that the selection covers. Visibility is decided by the row, the rest by the domain."""
+    """Those of the versions that the selection covers, all of one moment of the file. Visibility is decided by the row,
+    the rest by the domain."""
     keys = _keys(ns, revisions)
-    condition = Condition()
-    add_visible(condition, ns, revision=selection.revision, now=selection.now)
+    moment = cache.moment
+    held = cache.find_many(keys)
+    if len(held) < len(keys):
+        missing = [key for key in keys if key not in held]
+        newest = reads_newest(connection)
+        read = _read_versions(connection, namespace, missing, selection.now)
+        if newest and cache.moment == moment:
+            cache.keep(read, moment)
+        else:
+            # A commit may lie between what memory held and what the file says now.
+            held = {}
+            read = _read_versions(connection, namespace, keys, selection.now)
+        for key, version, _ in read:
+            held[key] = version
+    return _covered(held.values(), selection)
+
+
+def _read_versions(
+    connection: apsw.Connection, namespace: str, keys: list[int], now: Instant
+) -> list[tuple[int, HeldVersion, int]]:
+    """Versions of memories that exist, current or not, by key, and what holding them is charged."""
     wanted: tuple[str | int, ...]
     if 0 < len(keys) <= _MOST_MARKS:
         # The hits of a search: marks cost half of what json_each does. Repeated keys fill up to a power of two, so that
@@ -61,24 +89,29 @@ def hydrated(
     else:
         source = "json_each(?) AS wanted CROSS JOIN versions v WHERE v.key = wanted.value"
         wanted = (as_json(keys),)
-    rows = connection.execute(
-        f"SELECT {MEMORY_COLUMNS} FROM {source} AND {condition.sql}", (*wanted, *condition.bindings)
-    ).fetchall()
+    sql = f"SELECT {MEMORY_COLUMNS}, v.retired, v.gone FROM {source} AND v.gone > ?"
+    rows = fetch(connection, sql, (*wanted, now))
+    return [(row[0], (read_memory(namespace, row), row[3], row[4]), version_charge(row[1], row[2])) for row in rows]
+
+
+def _covered(versions: Iterable[HeldVersion], selection: Selection) -> dict[int, Memory]:
+    """What `filters.selection_condition` says in SQL, of rows that are here already."""
+    now, revision, scope = selection.now, selection.revision, selection.scope
+    present = revision >= NEVER - 1
+    created = None if selection.created == _ANY_TIME else selection.created
+    filter_ = selection.filter
     found = {}
-    for row in rows:
-        memory = read_memory(namespace, row)
-        if _covers(selection, memory):
+    for memory, retired, gone in versions:
+        if (
+            gone > now
+            and (retired == NEVER if present else memory.revision <= revision < retired)
+            and scope.covers(memory.scope)
+            and (created is None or created.covers(memory.create_time))
+            and selection.covers_world_time(memory)
+            and (filter_ is None or matches(filter_, memory))
+        ):
             found[memory.revision] = memory
     return found
-
-
-def _covers(selection: Selection, memory: Memory) -> bool:
-    return (
-        selection.scope.covers(memory.scope)
-        and selection.created.covers(memory.create_time)
-        and selection.covers_world_time(memory)
-        and (selection.filter is None or matches(selection.filter, memory))
-    )
 
 
 def page(
@@ -126,7 +159,8 @@ def standing(
 
 
 def _keys(ns: int, revisions: Collection[int]) -> list[int]:
-    return [key_of(ns, revision) for revision in revisions if 0 < revision <= MAX_REVISION]
+    first = key_of(ns, 0)
+    return [first + revision for revision in revisions if 0 < revision <= MAX_REVISION]
 
 
 def neighbours(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,7 +21,7 @@ from memoir_server.adapters.ledger.sqlite.reset_codec import (
     encode_reset,
     receipt_digest,
 )
-from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, fetch, read_memory
+from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch, read_memory
 from memoir_server.adapters.ledger.sqlite.writer import Transaction
 from memoir_server.domain.change import Draft, EventType, Origin
 from memoir_server.domain.errors import ResetNotFound, ResetPlanStale
@@ -29,7 +29,7 @@ from memoir_server.domain.memory import NEVER, Memory
 from memoir_server.domain.mutation import IdempotencyKey
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetState, ResetTarget
 from memoir_server.domain.time import Instant
-from memoir_server.ports.ledger import TargetCount
+from memoir_server.ports.ledger import Recount, TargetCount
 
 _LAST_VERSION: Final = (
     "NOT EXISTS (SELECT 1 FROM versions w WHERE w.ns = v.ns AND w.memory_id = v.memory_id AND w.born = v.born "
@@ -196,6 +196,7 @@ class ResetRecords:
         allow_drift: bool,
         now: Instant,
         origin: Origin,
+        recount: Recount,
     ) -> Reset:
         """See Ledger.execute_reset."""
         row = transaction.namespace(namespace)
@@ -218,6 +219,10 @@ class ResetRecords:
         if changed > reset.planned_revision and not allow_drift:
             why = f"the target has changed at revision {changed}, after the plan at {reset.planned_revision}"
             raise ResetPlanStale(reset_id, planned=reset.planned_revision, current=head, why=why)
+        if allow_drift:
+            # The receipt counts what goes now, which may no longer be what was planned.
+            count = count_target(connection, row.ns, reset.target, sample=0)
+            reset = replace(reset, effects=recount(reset.target, count))
         self._remove(transaction, namespace, number, reset, now=now, origin=replace(origin, reset_id=reset_id))
         row = transaction.make_namespace(namespace)
         connection.execute("UPDATE resets SET executed = 1 WHERE id = ?", (number,))
@@ -362,6 +367,16 @@ def removed_memories(connection: apsw.Connection, number: int, after: str, limit
         (number, after, limit),
     )
     return [memory_id for (memory_id,) in rows]
+
+
+def versions_of_others(connection: apsw.Connection, ns: int, number: int, revisions: Collection[int]) -> frozenset[int]:
+    """Those of the revisions that made versions of lives which the reset did not remove."""
+    rows = connection.execute(
+        "SELECT v.key FROM json_each(?) AS wanted CROSS JOIN versions v ON v.key = wanted.value WHERE NOT EXISTS "
+        "(SELECT 1 FROM reset_memories r WHERE r.reset = ? AND r.memory_id = v.memory_id AND r.born = v.born)",
+        (as_json([key_of(ns, revision) for revision in revisions]), number),
+    )
+    return frozenset(revision_of(key) for (key,) in rows)
 
 
 def removed_versions(

@@ -32,8 +32,8 @@ EVENTS: Final = (
 _encode_json = msgspec.json.Encoder().encode
 
 
-def as_json(values: Sequence[str] | Sequence[int]) -> str:
-    """Ids or keys as one binding, for json_each."""
+def as_json(values: Sequence[str] | Sequence[int] | Sequence[tuple[str | int, ...]]) -> str:
+    """Ids, keys or rows as one binding, for json_each."""
     return _encode_json(values).decode()
 
 
@@ -76,14 +76,3 @@ def read_work(namespace: str, row: Sequence[Any], attempts: int) -> Work:
     retired, gone = row[7], row[8]
     live = gone is not None and gone != REMOVED
     return Work(_read_change(namespace, row), attempts, live, revision_of(row[0]) if retired is None else retired)
-
-
-def insert_rows(connection: apsw.Connection, into: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Inserts rows of equal width, many per statement: each statement hands the interpreter lock over and back."""
-    start = 0
-    for size in (64, 8, 1):
-        while len(rows) - start >= size:
-            chunk = rows[start : start + size]
-            values = ", ".join([f"({', '.join('?' * len(chunk[0]))})"] * size)
-            connection.execute(f"{into} VALUES {values}", [value for row in chunk for value in row])
-            start += size

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
+from memoir_server.adapters.ledger.sqlite.encoding import decode_memory
+from memoir_server.domain.duplicate import said_code
 from memoir_server.domain.errors import StoreUnavailable
 
 APPLICATION_ID: Final = 0x4D454D4F
@@ -192,8 +194,33 @@ CREATE TABLE reset_memories (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_VERSION_1,)
+# said: what memories say, as 64 bits; 0 in versions that were replaced before there was this column, which nobody asks.
+# accesses: how often a memory that exists was returned, and when last. Not part of the log.
+# mentions: ids, as JSON, of memories that an outcome names beside those of its request's own changes.
+_VERSION_2 = """
+ALTER TABLE versions ADD COLUMN said INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX versions_by_said ON versions (ns, said) WHERE retired = 9007199254740991;
+UPDATE versions SET said = said_code(text, body) WHERE retired = 9007199254740991;
+
+CREATE TABLE accesses (
+    ns INTEGER NOT NULL,
+    memory_id TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (ns, memory_id)
+) WITHOUT ROWID;
+
+ALTER TABLE idempotency ADD COLUMN mentions TEXT;
+CREATE INDEX idempotency_mentioning ON idempotency (namespace) WHERE mentions IS NOT NULL;
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
 """Step i brings a file of schema version i to i + 1."""
+
+
+def _said_code(*version: Any) -> int:
+    text, body = version
+    return said_code(decode_memory("", 0, text, body))
 
 
 def migrate(connection: apsw.Connection) -> None:
@@ -214,6 +241,8 @@ def migrate(connection: apsw.Connection) -> None:
         raise StoreUnavailable(
             "ledger", f"{connection.filename} is not a ledger of Memoir; choose another data directory"
         )
+    # For the steps that fill a new column of rows that exist.
+    connection.create_scalar_function(name="said_code", callable=_said_code, numargs=2, deterministic=True)
     for step in range(version, len(MIGRATIONS)):
         with connection:
             connection.execute(MIGRATIONS[step])

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
+from memoir_server.adapters.coherent import CoherentCache
+from memoir_server.adapters.ledger.sqlite.caches import HeldSpeakers, reads_newest, speakers_charge
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_scope
 from memoir_server.adapters.ledger.sqlite.rows import fetch
 from memoir_server.domain.change import Change
 from memoir_server.domain.memory import NEVER, Memory, Scope
+
+_MOST_ANSWERS: Final = 64
+"""Answers held of one owner; with one more it starts again."""
 
 
 def count_speakers(connection: apsw.Connection, ns: int, changes: Sequence[Change]) -> None:
@@ -45,8 +50,34 @@ def _counter_of(memory: Memory) -> tuple[str | None, str | None, str | None, str
     return scope.user_id, scope.agent_id, scope.session_id, memory.speaker
 
 
-def speakers_of(connection: apsw.Connection, ns: int, scope: Scope, limit: int, revision: int) -> list[str]:
+def speakers_of(
+    connection: apsw.Connection,
+    cache: CoherentCache[tuple[int, str | None], HeldSpeakers],
+    ns: int,
+    scope: Scope,
+    limit: int,
+    revision: int,
+) -> tuple[str, ...]:
     """Speakers of the scope who had spoken by the revision, most frequent first, then by name."""
+    if revision < NEVER - 1:
+        return tuple(_count_up(connection, ns, scope, limit, revision))
+    owner, asked = (ns, scope.user_id), (scope.agent_id, scope.session_id, limit)
+    moment = cache.moment
+    held = cache.find(owner)
+    if held is None:
+        held = {}
+    elif (known := held.get(asked)) is not None:
+        return known
+    newest = reads_newest(connection)
+    names = tuple(_count_up(connection, ns, scope, limit, revision))
+    if not newest:
+        return names
+    answers = {**held, asked: names} if len(held) < _MOST_ANSWERS else {asked: names}
+    cache.keep([(owner, answers, speakers_charge(answers))], moment)
+    return names
+
+
+def _count_up(connection: apsw.Connection, ns: int, scope: Scope, limit: int, revision: int) -> list[str]:
     condition = Condition()
     condition.add("v.ns = ?", ns)
     if revision < NEVER - 1:

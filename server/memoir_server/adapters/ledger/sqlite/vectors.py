@@ -9,11 +9,12 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.adapters.inserting import in_chunks
 from memoir_server.adapters.ledger.sqlite.encoding import decode_facts
 from memoir_server.adapters.ledger.sqlite.layout import MAX_REVISION, REMOVED, key_of
 from memoir_server.adapters.ledger.sqlite.mutations import content_of
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, Writer
-from memoir_server.domain.embedding import EmbeddingModel, decode_vector, encode_vector
+from memoir_server.domain.embedding import EmbeddingModel, encode_vector, view_vector
 from memoir_server.domain.graph import MemoryFacts
 from memoir_server.domain.mutation import ReadyVectors
 
@@ -47,7 +48,7 @@ class VectorStore:
             unwritten = self._unwritten.get((row.ns, model, content_hash))
             if unwritten is not None:
                 data[content_hash] = unwritten
-        decoded = {content_hash: decode_vector(vector, model.dimension) for content_hash, vector in data.items()}
+        decoded = {content_hash: view_vector(vector, model.dimension) for content_hash, vector in data.items()}
         return {content_hash: vector for content_hash, vector in decoded.items() if vector is not None}
 
     def keep(self, row: NamespaceRow, model: EmbeddingModel, vectors: Vectors) -> None:
@@ -86,11 +87,14 @@ def _write(
         "SELECT id FROM models WHERE name = ? AND version = ? AND dimension = ? AND asymmetric = ?", identity
     ).get
     # Only contents that still exist: an erasure that came first must not be undone by a slow embedder.
-    connection.executemany(
-        f"{insert} INTO vectors (ns, content_hash, model, data) SELECT ?1, ?2, ?3, ?4 "
-        f"WHERE EXISTS (SELECT 1 FROM versions WHERE ns = ?1 AND content = ?5 AND gone <> {REMOVED})",
-        [(ns, content_hash, number, data, content_of(content_hash)) for content_hash, data in vectors.items()],
-    )
+    rows = [(content_hash, data, content_of(content_hash)) for content_hash, data in vectors.items()]
+    for places, values in in_chunks(rows):
+        connection.execute(
+            f"{insert} INTO vectors (ns, content_hash, model, data) SELECT ?, column1, ?, column2 "
+            f"FROM (VALUES {places}) WHERE EXISTS "
+            f"(SELECT 1 FROM versions WHERE ns = ? AND content = column3 AND gone <> {REMOVED})",
+            (ns, number, *values, ns),
+        )
 
 
 def drop_unused(connection: apsw.Connection, ns: int, content_hashes: Sequence[bytes]) -> None:

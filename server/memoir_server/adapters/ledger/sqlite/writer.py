@@ -99,17 +99,20 @@ class _Done:
 
 
 class Writer:
-    """Owner of the writing connection. `on_heads` learns, on the event loop, which namespaces a commit has moved."""
+    """Owner of the writing connection. `on_heads` learns, on the event loop, which namespaces a commit has moved;
+    `on_settled`, in the writer's thread, that a transaction was committed or rolled back."""
 
     def __init__(
         self,
         connection: apsw.Connection,
         loop: asyncio.AbstractEventLoop,
         on_heads: Callable[[dict[str, NamespaceRow]], None],
+        on_settled: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._loop = loop
         self._on_heads = on_heads
+        self._on_settled = on_settled
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._namespaces: dict[str, NamespaceRow] = {}
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
@@ -227,6 +230,7 @@ class Writer:
             error = _translate(failure)
             self._tell([_Done(job, None, error, []) for job in jobs], {})
             return []
+        self._on_settled()
         self._namespaces.update(moved)
         self._tell(done, moved)
         return jobs[position:]
@@ -251,6 +255,7 @@ class Writer:
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self._on_settled()
             self._reload()
         except apsw.Error:
             # The store is unusable: the next job will fail as this group did, with its own reason.

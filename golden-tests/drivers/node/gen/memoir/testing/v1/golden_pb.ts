@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file memoir/testing/v1/golden.proto.
  */
 export const file_memoir_testing_v1_golden: GenFile = /*@__PURE__*/
-  fileDesc("Ch5tZW1vaXIvdGVzdGluZy92MS9nb2xkZW4ucHJvdG8SEW1lbW9pci50ZXN0aW5nLnYxIpwCCgVTdWl0ZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEjEKB2JhY2tlbmQYAyABKA4yIC5tZW1vaXIudGVzdGluZy52MS5TdWl0ZS5CYWNrZW5kEiYKBWNhc2VzGAQgAygLMhcubWVtb2lyLnRlc3RpbmcudjEuQ2FzZSKUAQoHQmFja2VuZBIXChNCQUNLRU5EX1VOU1BFQ0lGSUVEEAASEAoMQkFDS0VORF9OT05FEAESFAoQQkFDS0VORF9QTEFZQkFDSxACEhkKFUJBQ0tFTkRfREVURVJNSU5JU1RJQxADEhQKEEJBQ0tFTkRfRU1CRURERUQQBBIXChNCQUNLRU5EX0RJU1RSSUJVVEVEEAUiUQoEQ2FzZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiYKBXN0ZXBzGAMgAygLMhcubWVtb2lyLnRlc3RpbmcudjEuU3RlcCKFAwoEU3RlcBIOCgZtZXRob2QYASABKAkSKAoHcmVxdWVzdBgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoHb3B0aW9ucxgDIAEoCzIeLm1lbW9pci50ZXN0aW5nLnYxLkNhbGxPcHRpb25zEjIKBnNjcmlwdBgEIAMoCzIiLm1lbW9pci50ZXN0aW5nLnYxLlNjcmlwdGVkQXR0ZW1wdBIuCgZleHBlY3QYBSABKAsyHi5tZW1vaXIudGVzdGluZy52MS5FeHBlY3RhdGlvbhIvCgRiaW5kGAYgAygLMiEubWVtb2lyLnRlc3RpbmcudjEuU3RlcC5CaW5kRW50cnkSKAoFcGF1c2UYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJgoFaXRlbXMYCCADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0GisKCUJpbmRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItcBCgtDYWxsT3B0aW9ucxIqCgd0aW1lb3V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg8KB2FwaV9rZXkYAiABKAkSIAoWY2FuY2VsX2FmdGVyX3Jlc3BvbnNlcxgDIAEoBUgAEjEKDGNhbmNlbF9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgAEhkKEWRlZmF1bHRfbmFtZXNwYWNlGAUgASgJEhEKCWFsbF9wYWdlcxgGIAEoCEIICgZjYW5jZWwipAIKD1NjcmlwdGVkQXR0ZW1wdBIoCgVkZWxheRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCglyZXNwb25zZXMYAiADKAsyFC5nb29nbGUucHJvdG9idWYuQW55EiIKBnN0YXR1cxgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhcKD2Ryb3BfY29ubmVjdGlvbhgEIAEoCBJCCgh0cmFpbGVycxgFIAMoCzIwLm1lbW9pci50ZXN0aW5nLnYxLlNjcmlwdGVkQXR0ZW1wdC5UcmFpbGVyc0VudHJ5EgwKBGhvbGQYBiABKAgaLwoNVHJhaWxlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIusGCgtFeHBlY3RhdGlvbhIqCglyZXNwb25zZXMYASADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhsKDnJlc3BvbnNlX2NvdW50GAIgASgFSACIAQESMwoFbWF0Y2gYAyABKA4yJC5tZW1vaXIudGVzdGluZy52MS5FeHBlY3RhdGlvbi5NYXRjaBIhCgVlcnJvchgEIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhMKC290aGVyX2NvZGVzGAUgAygFEhUKCGF0dGVtcHRzGAYgASgFSAGIAQESMgoPc2VydmVyX2RlYWRsaW5lGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEksKD3NlcnZlcl9tZXRhZGF0YRgIIAMoCzIyLm1lbW9pci50ZXN0aW5nLnYxLkV4cGVjdGF0aW9uLlNlcnZlck1ldGFkYXRhRW50cnkSMAoPc2VydmVyX3JlcXVlc3RzGAkgAygLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIxCg5zZXJ2ZXJfYmFja29mZhgKIAMoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxpZ25vcmVfcGF0aHMYCyADKAkSQgoKdG9sZXJhbmNlcxgMIAMoCzIuLm1lbW9pci50ZXN0aW5nLnYxLkV4cGVjdGF0aW9uLlRvbGVyYW5jZXNFbnRyeRIXCg91bm9yZGVyZWRfcGF0aHMYDSADKAkSEwoLZW1wdHlfcGF0aHMYDiADKAkSFQoNcHJlc2VudF9wYXRocxgPIAMoCRIRCglzZGtfZXJyb3IYECABKAkSFAoMc2FtZV9hc19zdGVwGBEgASgFEhEKCWxhc3Rfb25seRgSIAEoCBo1ChNTZXJ2ZXJNZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoPVG9sZXJhbmNlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiRAoFTWF0Y2gSFQoRTUFUQ0hfVU5TUEVDSUZJRUQQABIPCgtNQVRDSF9FWEFDVBABEhMKD01BVENIX1BPUFVMQVRFRBACQhEKD19yZXNwb25zZV9jb3VudEILCglfYXR0ZW1wdHMiWgoJVmVjdG9yU2V0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSKgoHdmVjdG9ycxgDIAMoCzIZLm1lbW9pci50ZXN0aW5nLnYxLlZlY3RvciLUAgoGVmVjdG9yEgwKBG5hbWUYASABKAkSEQoJdHlwZV9uYW1lGAIgASgJEg4KBmJpbmFyeRgDIAEoDBIlCgRqc29uGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIRCgljYW5vbmljYWwYBSABKAwSNgoJZGlyZWN0aW9uGAYgASgOMiMubWVtb2lyLnRlc3RpbmcudjEuVmVjdG9yLkRpcmVjdGlvbiKmAQoJRGlyZWN0aW9uEhkKFURJUkVDVElPTl9VTlNQRUNJRklFRBAAEhIKDkRJUkVDVElPTl9CT1RIEAESGQoVRElSRUNUSU9OX0ZST01fQklOQVJZEAISFwoTRElSRUNUSU9OX0ZST01fSlNPThADEhsKF0RJUkVDVElPTl9SRUpFQ1RfQklOQVJZEAQSGQoVRElSRUNUSU9OX1JFSkVDVF9KU09OEAUikAMKDURyaXZlclJlcXVlc3QSCgoCaWQYASABKAkSNQoEY2FsbBgCIAEoCzIlLm1lbW9pci50ZXN0aW5nLnYxLkRyaXZlclJlcXVlc3QuQ2FsbEgAEkAKCnJvdW5kX3RyaXAYAyABKAsyKi5tZW1vaXIudGVzdGluZy52MS5Ecml2ZXJSZXF1ZXN0LlJvdW5kVHJpcEgAGqMBCgRDYWxsEg4KBnRhcmdldBgBIAEoCRIOCgZtZXRob2QYAiABKAkSJQoHcmVxdWVzdBgDIAEoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkSLwoHb3B0aW9ucxgEIAEoCzIeLm1lbW9pci50ZXN0aW5nLnYxLkNhbGxPcHRpb25zEiMKBWl0ZW1zGAUgAygLMhQuZ29vZ2xlLnByb3RvYnVmLkFueRpJCglSb3VuZFRyaXASEQoJdHlwZV9uYW1lGAEgASgJEhAKBmJpbmFyeRgCIAEoDEgAEg4KBGpzb24YAyABKAlIAEIHCgVpbnB1dEIJCgdjb21tYW5kIpkDCg5Ecml2ZXJSZXNwb25zZRIKCgJpZBgBIAEoCRI8CgRjYWxsGAIgASgLMiwubWVtb2lyLnRlc3RpbmcudjEuRHJpdmVyUmVzcG9uc2UuQ2FsbFJlc3VsdEgAEkcKCnJvdW5kX3RyaXAYAyABKAsyMS5tZW1vaXIudGVzdGluZy52MS5Ecml2ZXJSZXNwb25zZS5Sb3VuZFRyaXBSZXN1bHRIABIWCgxkcml2ZXJfZXJyb3IYBCABKAlIABIVCgt1bnN1cHBvcnRlZBgFIAEoCUgAGnoKCkNhbGxSZXN1bHQSJwoJcmVzcG9uc2VzGAEgAygLMhQuZ29vZ2xlLnByb3RvYnVmLkFueRIhCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhEKCXNka19lcnJvchgDIAEoCRINCgV2aWV3cxgEIAMoCRo+Cg9Sb3VuZFRyaXBSZXN1bHQSDgoGYmluYXJ5GAEgASgMEgwKBGpzb24YAiABKAkSDQoFZXJyb3IYAyABKAlCCQoHb3V0Y29tZWIGcHJvdG8z", [file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_struct, file_google_rpc_status]);
+  fileDesc("Ch5tZW1vaXIvdGVzdGluZy92MS9nb2xkZW4ucHJvdG8SEW1lbW9pci50ZXN0aW5nLnYxIpoDCgVTdWl0ZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEjEKB2JhY2tlbmQYAyABKA4yIC5tZW1vaXIudGVzdGluZy52MS5TdWl0ZS5CYWNrZW5kEiYKBWNhc2VzGAQgAygLMhcubWVtb2lyLnRlc3RpbmcudjEuQ2FzZRJFCg9zZXJ2ZXJfc2V0dGluZ3MYBSADKAsyLC5tZW1vaXIudGVzdGluZy52MS5TdWl0ZS5TZXJ2ZXJTZXR0aW5nc0VudHJ5GjUKE1NlcnZlclNldHRpbmdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKUAQoHQmFja2VuZBIXChNCQUNLRU5EX1VOU1BFQ0lGSUVEEAASEAoMQkFDS0VORF9OT05FEAESFAoQQkFDS0VORF9QTEFZQkFDSxACEhkKFUJBQ0tFTkRfREVURVJNSU5JU1RJQxADEhQKEEJBQ0tFTkRfRU1CRURERUQQBBIXChNCQUNLRU5EX0RJU1RSSUJVVEVEEAUiUQoEQ2FzZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiYKBXN0ZXBzGAMgAygLMhcubWVtb2lyLnRlc3RpbmcudjEuU3RlcCLrAwoEU3RlcBIOCgZtZXRob2QYASABKAkSKAoHcmVxdWVzdBgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoHb3B0aW9ucxgDIAEoCzIeLm1lbW9pci50ZXN0aW5nLnYxLkNhbGxPcHRpb25zEjIKBnNjcmlwdBgEIAMoCzIiLm1lbW9pci50ZXN0aW5nLnYxLlNjcmlwdGVkQXR0ZW1wdBIuCgZleHBlY3QYBSABKAsyHi5tZW1vaXIudGVzdGluZy52MS5FeHBlY3RhdGlvbhIvCgRiaW5kGAYgAygLMiEubWVtb2lyLnRlc3RpbmcudjEuU3RlcC5CaW5kRW50cnkSKAoFcGF1c2UYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJgoFaXRlbXMYCCADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei8KCW1lYW53aGlsZRgJIAMoCzIcLm1lbW9pci50ZXN0aW5nLnYxLk90aGVyQ2FsbBIzChBlbmRfc2VydmVyX2FmdGVyGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uGisKCUJpbmRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlYKCU90aGVyQ2FsbBIOCgZtZXRob2QYASABKAkSKAoHcmVxdWVzdBgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDwoHYXBpX2tleRgDIAEoCSKNAgoLQ2FsbE9wdGlvbnMSKgoHdGltZW91dBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdhcGlfa2V5GAIgASgJEiAKFmNhbmNlbF9hZnRlcl9yZXNwb25zZXMYAyABKAVIABIxCgxjYW5jZWxfYWZ0ZXIYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25IABIZChFkZWZhdWx0X25hbWVzcGFjZRgFIAEoCRIRCglhbGxfcGFnZXMYBiABKAgSNAoRcmVjb25uZWN0X3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCAoGY2FuY2VsItMDCg9TY3JpcHRlZEF0dGVtcHQSKAoFZGVsYXkYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJwoJcmVzcG9uc2VzGAIgAygLMhQuZ29vZ2xlLnByb3RvYnVmLkFueRIiCgZzdGF0dXMYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1cxIXCg9kcm9wX2Nvbm5lY3Rpb24YBCABKAgSQgoIdHJhaWxlcnMYBSADKAsyMC5tZW1vaXIudGVzdGluZy52MS5TY3JpcHRlZEF0dGVtcHQuVHJhaWxlcnNFbnRyeRIMCgRob2xkGAYgASgIEicKBHBhY2UYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNaGVhZGVyc19maXJzdBgIIAEoCBI6Cgdnb19hd2F5GAkgASgLMikubWVtb2lyLnRlc3RpbmcudjEuU2NyaXB0ZWRBdHRlbXB0LkdvQXdheRovCg1UcmFpbGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoGR29Bd2F5EhcKD2FmdGVyX3Jlc3BvbnNlcxgBIAEoBRIOCgZkaXNvd24YAiABKAgi1gcKC0V4cGVjdGF0aW9uEioKCXJlc3BvbnNlcxgBIAMoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoOcmVzcG9uc2VfY291bnQYAiABKAVIAIgBARIzCgVtYXRjaBgDIAEoDjIkLm1lbW9pci50ZXN0aW5nLnYxLkV4cGVjdGF0aW9uLk1hdGNoEiEKBWVycm9yGAQgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSEwoLb3RoZXJfY29kZXMYBSADKAUSFQoIYXR0ZW1wdHMYBiABKAVIAYgBARIyCg9zZXJ2ZXJfZGVhZGxpbmUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SSwoPc2VydmVyX21ldGFkYXRhGAggAygLMjIubWVtb2lyLnRlc3RpbmcudjEuRXhwZWN0YXRpb24uU2VydmVyTWV0YWRhdGFFbnRyeRIwCg9zZXJ2ZXJfcmVxdWVzdHMYCSADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjEKDnNlcnZlcl9iYWNrb2ZmGAogAygLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDGlnbm9yZV9wYXRocxgLIAMoCRJCCgp0b2xlcmFuY2VzGAwgAygLMi4ubWVtb2lyLnRlc3RpbmcudjEuRXhwZWN0YXRpb24uVG9sZXJhbmNlc0VudHJ5EhcKD3Vub3JkZXJlZF9wYXRocxgNIAMoCRITCgtlbXB0eV9wYXRocxgOIAMoCRIVCg1wcmVzZW50X3BhdGhzGA8gAygJEhEKCXNka19lcnJvchgQIAEoCRIUCgxzYW1lX2FzX3N0ZXAYESABKAUSEQoJbGFzdF9vbmx5GBIgASgIEhEKCWNhbmNlbGxlZBgTIAEoCBIaCg10cmFpbGVyc19vbmx5GBQgASgISAKIAQESGAoLY29ubmVjdGlvbnMYFSABKAVIA4gBARo1ChNTZXJ2ZXJNZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoPVG9sZXJhbmNlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiRAoFTWF0Y2gSFQoRTUFUQ0hfVU5TUEVDSUZJRUQQABIPCgtNQVRDSF9FWEFDVBABEhMKD01BVENIX1BPUFVMQVRFRBACQhEKD19yZXNwb25zZV9jb3VudEILCglfYXR0ZW1wdHNCEAoOX3RyYWlsZXJzX29ubHlCDgoMX2Nvbm5lY3Rpb25zIloKCVZlY3RvclNldBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEioKB3ZlY3RvcnMYAyADKAsyGS5tZW1vaXIudGVzdGluZy52MS5WZWN0b3Ii1AIKBlZlY3RvchIMCgRuYW1lGAEgASgJEhEKCXR5cGVfbmFtZRgCIAEoCRIOCgZiaW5hcnkYAyABKAwSJQoEanNvbhgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEQoJY2Fub25pY2FsGAUgASgMEjYKCWRpcmVjdGlvbhgGIAEoDjIjLm1lbW9pci50ZXN0aW5nLnYxLlZlY3Rvci5EaXJlY3Rpb24ipgEKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABISCg5ESVJFQ1RJT05fQk9USBABEhkKFURJUkVDVElPTl9GUk9NX0JJTkFSWRACEhcKE0RJUkVDVElPTl9GUk9NX0pTT04QAxIbChdESVJFQ1RJT05fUkVKRUNUX0JJTkFSWRAEEhkKFURJUkVDVElPTl9SRUpFQ1RfSlNPThAFIpADCg1Ecml2ZXJSZXF1ZXN0EgoKAmlkGAEgASgJEjUKBGNhbGwYAiABKAsyJS5tZW1vaXIudGVzdGluZy52MS5Ecml2ZXJSZXF1ZXN0LkNhbGxIABJACgpyb3VuZF90cmlwGAMgASgLMioubWVtb2lyLnRlc3RpbmcudjEuRHJpdmVyUmVxdWVzdC5Sb3VuZFRyaXBIABqjAQoEQ2FsbBIOCgZ0YXJnZXQYASABKAkSDgoGbWV0aG9kGAIgASgJEiUKB3JlcXVlc3QYAyABKAsyFC5nb29nbGUucHJvdG9idWYuQW55Ei8KB29wdGlvbnMYBCABKAsyHi5tZW1vaXIudGVzdGluZy52MS5DYWxsT3B0aW9ucxIjCgVpdGVtcxgFIAMoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkaSQoJUm91bmRUcmlwEhEKCXR5cGVfbmFtZRgBIAEoCRIQCgZiaW5hcnkYAiABKAxIABIOCgRqc29uGAMgASgJSABCBwoFaW5wdXRCCQoHY29tbWFuZCKZAwoORHJpdmVyUmVzcG9uc2USCgoCaWQYASABKAkSPAoEY2FsbBgCIAEoCzIsLm1lbW9pci50ZXN0aW5nLnYxLkRyaXZlclJlc3BvbnNlLkNhbGxSZXN1bHRIABJHCgpyb3VuZF90cmlwGAMgASgLMjEubWVtb2lyLnRlc3RpbmcudjEuRHJpdmVyUmVzcG9uc2UuUm91bmRUcmlwUmVzdWx0SAASFgoMZHJpdmVyX2Vycm9yGAQgASgJSAASFQoLdW5zdXBwb3J0ZWQYBSABKAlIABp6CgpDYWxsUmVzdWx0EicKCXJlc3BvbnNlcxgBIAMoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkSIQoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cxIRCglzZGtfZXJyb3IYAyABKAkSDQoFdmlld3MYBCADKAkaPgoPUm91bmRUcmlwUmVzdWx0Eg4KBmJpbmFyeRgBIAEoDBIMCgRqc29uGAIgASgJEg0KBWVycm9yGAMgASgJQgkKB291dGNvbWViBnByb3RvMw", [file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_struct, file_google_rpc_status]);
 
 /**
  * Suite is the schema of one golden-tests/suites/*.json file (ProtoJSON). Never served, never shipped in
@@ -50,6 +50,14 @@ export type Suite = Message<"memoir.testing.v1.Suite"> & {
    * @generated from field: repeated memoir.testing.v1.Case cases = 4;
    */
   cases: Case[];
+
+  /**
+   * Settings of the real server, such as {"limits.max_watches": "1"}, named as in its configuration. A suite with
+   * settings has a server of its own.
+   *
+   * @generated from field: map<string, string> server_settings = 5;
+   */
+  serverSettings: { [key: string]: string };
 };
 
 /**
@@ -212,6 +220,20 @@ export type Step = Message<"memoir.testing.v1.Step"> & {
    * @generated from field: repeated google.protobuf.Struct items = 8;
    */
   items: JsonObject[];
+
+  /**
+   * Real server only: streams of another client that are open while the call is made. Each has had its first response.
+   *
+   * @generated from field: repeated memoir.testing.v1.OtherCall meanwhile = 9;
+   */
+  meanwhile: OtherCall[];
+
+  /**
+   * Real server only: tell the server to end (SIGTERM) this long after the call began. It is the last call of its suite.
+   *
+   * @generated from field: google.protobuf.Duration end_server_after = 10;
+   */
+  endServerAfter?: Duration | undefined;
 };
 
 /**
@@ -220,6 +242,41 @@ export type Step = Message<"memoir.testing.v1.Step"> & {
  */
 export const StepSchema: GenMessage<Step> = /*@__PURE__*/
   messageDesc(file_memoir_testing_v1_golden, 2);
+
+/**
+ * OtherCall is a stream that the runner holds open without an SDK.
+ *
+ * @generated from message memoir.testing.v1.OtherCall
+ */
+export type OtherCall = Message<"memoir.testing.v1.OtherCall"> & {
+  /**
+   * See Step.method; one that answers with a stream.
+   *
+   * @generated from field: string method = 1;
+   */
+  method: string;
+
+  /**
+   * See Step.request.
+   *
+   * @generated from field: google.protobuf.Struct request = 2;
+   */
+  request?: JsonObject | undefined;
+
+  /**
+   * See CallOptions.api_key.
+   *
+   * @generated from field: string api_key = 3;
+   */
+  apiKey: string;
+};
+
+/**
+ * Describes the message memoir.testing.v1.OtherCall.
+ * Use `create(OtherCallSchema)` to create a new message.
+ */
+export const OtherCallSchema: GenMessage<OtherCall> = /*@__PURE__*/
+  messageDesc(file_memoir_testing_v1_golden, 3);
 
 /**
  * CallOptions of a step.
@@ -277,6 +334,13 @@ export type CallOptions = Message<"memoir.testing.v1.CallOptions"> & {
    * @generated from field: bool all_pages = 6;
    */
   allPages: boolean;
+
+  /**
+   * History watches: how long the client tries to resume without any response; absent means the SDK default.
+   *
+   * @generated from field: google.protobuf.Duration reconnect_timeout = 7;
+   */
+  reconnectTimeout?: Duration | undefined;
 };
 
 /**
@@ -284,7 +348,7 @@ export type CallOptions = Message<"memoir.testing.v1.CallOptions"> & {
  * Use `create(CallOptionsSchema)` to create a new message.
  */
 export const CallOptionsSchema: GenMessage<CallOptions> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 3);
+  messageDesc(file_memoir_testing_v1_golden, 4);
 
 /**
  * ScriptedAttempt is what the playback server does for one attempt.
@@ -333,6 +397,27 @@ export type ScriptedAttempt = Message<"memoir.testing.v1.ScriptedAttempt"> & {
    * @generated from field: bool hold = 6;
    */
   hold: boolean;
+
+  /**
+   * Pause before every message but the first.
+   *
+   * @generated from field: google.protobuf.Duration pace = 7;
+   */
+  pace?: Duration | undefined;
+
+  /**
+   * Send the headers at once. Without this, an answer without messages is a single HEADERS frame (Trailers-Only).
+   *
+   * @generated from field: bool headers_first = 8;
+   */
+  headersFirst: boolean;
+
+  /**
+   * Tell the client to leave the connection (HTTP/2 GOAWAY, NO_ERROR).
+   *
+   * @generated from field: memoir.testing.v1.ScriptedAttempt.GoAway go_away = 9;
+   */
+  goAway?: ScriptedAttempt_GoAway | undefined;
 };
 
 /**
@@ -340,7 +425,35 @@ export type ScriptedAttempt = Message<"memoir.testing.v1.ScriptedAttempt"> & {
  * Use `create(ScriptedAttemptSchema)` to create a new message.
  */
 export const ScriptedAttemptSchema: GenMessage<ScriptedAttempt> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 4);
+  messageDesc(file_memoir_testing_v1_golden, 5);
+
+/**
+ * GoAway says when, and for whom.
+ *
+ * @generated from message memoir.testing.v1.ScriptedAttempt.GoAway
+ */
+export type ScriptedAttempt_GoAway = Message<"memoir.testing.v1.ScriptedAttempt.GoAway"> & {
+  /**
+   * After this many messages.
+   *
+   * @generated from field: int32 after_responses = 1;
+   */
+  afterResponses: number;
+
+  /**
+   * Disown the call in hand: it is above the last stream that is served. Else what is in hand goes on.
+   *
+   * @generated from field: bool disown = 2;
+   */
+  disown: boolean;
+};
+
+/**
+ * Describes the message memoir.testing.v1.ScriptedAttempt.GoAway.
+ * Use `create(ScriptedAttempt_GoAwaySchema)` to create a new message.
+ */
+export const ScriptedAttempt_GoAwaySchema: GenMessage<ScriptedAttempt_GoAway> = /*@__PURE__*/
+  messageDesc(file_memoir_testing_v1_golden, 5, 0);
 
 /**
  * Expectation of a step. Responses are compared as protos.
@@ -475,6 +588,27 @@ export type Expectation = Message<"memoir.testing.v1.Expectation"> & {
    * @generated from field: bool last_only = 18;
    */
   lastOnly: boolean;
+
+  /**
+   * Playback only: the server must see that the client cancelled the last attempt.
+   *
+   * @generated from field: bool cancelled = 19;
+   */
+  cancelled: boolean;
+
+  /**
+   * Playback only: whether the last attempt was answered with a single frame of headers that ended the stream.
+   *
+   * @generated from field: optional bool trailers_only = 20;
+   */
+  trailersOnly?: boolean | undefined;
+
+  /**
+   * Playback only: number of connections over which the case's attempts have come so far.
+   *
+   * @generated from field: optional int32 connections = 21;
+   */
+  connections?: number | undefined;
 };
 
 /**
@@ -482,7 +616,7 @@ export type Expectation = Message<"memoir.testing.v1.Expectation"> & {
  * Use `create(ExpectationSchema)` to create a new message.
  */
 export const ExpectationSchema: GenMessage<Expectation> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 5);
+  messageDesc(file_memoir_testing_v1_golden, 6);
 
 /**
  * Match is how much of a response the expectation states.
@@ -517,7 +651,7 @@ export enum Expectation_Match {
  * Describes the enum memoir.testing.v1.Expectation.Match.
  */
 export const Expectation_MatchSchema: GenEnum<Expectation_Match> = /*@__PURE__*/
-  enumDesc(file_memoir_testing_v1_golden, 5, 0);
+  enumDesc(file_memoir_testing_v1_golden, 6, 0);
 
 /**
  * VectorSet is the schema of one golden-tests/vectors/*.json file.
@@ -552,7 +686,7 @@ export type VectorSet = Message<"memoir.testing.v1.VectorSet"> & {
  * Use `create(VectorSetSchema)` to create a new message.
  */
 export const VectorSetSchema: GenMessage<VectorSet> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 6);
+  messageDesc(file_memoir_testing_v1_golden, 7);
 
 /**
  * Vector ties the wire form of one message to its ProtoJSON form.
@@ -608,7 +742,7 @@ export type Vector = Message<"memoir.testing.v1.Vector"> & {
  * Use `create(VectorSchema)` to create a new message.
  */
 export const VectorSchema: GenMessage<Vector> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 7);
+  messageDesc(file_memoir_testing_v1_golden, 8);
 
 /**
  * Direction of a vector.
@@ -663,7 +797,7 @@ export enum Vector_Direction {
  * Describes the enum memoir.testing.v1.Vector.Direction.
  */
 export const Vector_DirectionSchema: GenEnum<Vector_Direction> = /*@__PURE__*/
-  enumDesc(file_memoir_testing_v1_golden, 7, 0);
+  enumDesc(file_memoir_testing_v1_golden, 8, 0);
 
 /**
  * DriverRequest goes to a language driver's stdin, size-delimited.
@@ -707,7 +841,7 @@ export type DriverRequest = Message<"memoir.testing.v1.DriverRequest"> & {
  * Use `create(DriverRequestSchema)` to create a new message.
  */
 export const DriverRequestSchema: GenMessage<DriverRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 8);
+  messageDesc(file_memoir_testing_v1_golden, 9);
 
 /**
  * Call of an SDK method.
@@ -756,7 +890,7 @@ export type DriverRequest_Call = Message<"memoir.testing.v1.DriverRequest.Call">
  * Use `create(DriverRequest_CallSchema)` to create a new message.
  */
 export const DriverRequest_CallSchema: GenMessage<DriverRequest_Call> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 8, 0);
+  messageDesc(file_memoir_testing_v1_golden, 9, 0);
 
 /**
  * RoundTrip of one message.
@@ -800,7 +934,7 @@ export type DriverRequest_RoundTrip = Message<"memoir.testing.v1.DriverRequest.R
  * Use `create(DriverRequest_RoundTripSchema)` to create a new message.
  */
 export const DriverRequest_RoundTripSchema: GenMessage<DriverRequest_RoundTrip> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 8, 1);
+  messageDesc(file_memoir_testing_v1_golden, 9, 1);
 
 /**
  * DriverResponse comes from the driver's stdout, size-delimited.
@@ -860,7 +994,7 @@ export type DriverResponse = Message<"memoir.testing.v1.DriverResponse"> & {
  * Use `create(DriverResponseSchema)` to create a new message.
  */
 export const DriverResponseSchema: GenMessage<DriverResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 9);
+  messageDesc(file_memoir_testing_v1_golden, 10);
 
 /**
  * CallResult of a call.
@@ -903,7 +1037,7 @@ export type DriverResponse_CallResult = Message<"memoir.testing.v1.DriverRespons
  * Use `create(DriverResponse_CallResultSchema)` to create a new message.
  */
 export const DriverResponse_CallResultSchema: GenMessage<DriverResponse_CallResult> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 9, 0);
+  messageDesc(file_memoir_testing_v1_golden, 10, 0);
 
 /**
  * RoundTripResult of a round trip.
@@ -938,5 +1072,5 @@ export type DriverResponse_RoundTripResult = Message<"memoir.testing.v1.DriverRe
  * Use `create(DriverResponse_RoundTripResultSchema)` to create a new message.
  */
 export const DriverResponse_RoundTripResultSchema: GenMessage<DriverResponse_RoundTripResult> = /*@__PURE__*/
-  messageDesc(file_memoir_testing_v1_golden, 9, 1);
+  messageDesc(file_memoir_testing_v1_golden, 10, 1);
 

@@ -1,7 +1,7 @@
-"""Ends calls at their deadline, with one timer for all of them.
+"""Ends work at its deadline, with one timer for all of it.
 
-A timer of its own per call costs more than a point read does (measured: 20 us), and nearly all of them are set only to
-be taken back. Here calls in hand are looked through every few milliseconds, and only while there are any.
+A timer of its own per piece of work costs more than a point read does (measured: 20 us), and nearly all of them are set
+only to be taken back. Here the work in hand is looked through every few milliseconds, and only while there is any.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 
 TICK_SECONDS = 0.005
-"""How late a call may be ended."""
+"""How late work may be ended."""
 
 
 class Deadline:
-    """The end of one call. `expired` tells a cancellation by the deadline from one by the caller."""
+    """The end of one piece of work. `expired` tells a cancellation by the deadline from one by the caller."""
 
     __slots__ = ("at", "expired", "task")
 
@@ -24,7 +24,7 @@ class Deadline:
 
 
 class Deadlines:
-    """Deadlines of the calls in hand. Times are readings of the event loop's clock, in seconds."""
+    """Deadlines of the work in hand, which may nest. Times are readings of the event loop's clock, in seconds."""
 
     def __init__(self) -> None:
         self._in_hand: set[Deadline] = set()
@@ -42,7 +42,7 @@ class Deadlines:
         return deadline
 
     def leave(self, deadline: Deadline) -> None:
-        """The call has ended by itself, or has noticed its cancellation."""
+        """The work has ended by itself, or has noticed its cancellation."""
         self._in_hand.discard(deadline)
         if deadline.expired:
             deadline.task.uncancel()

@@ -1,0 +1,119 @@
+"""Servers with memories in them.
+
+Vectors are imported with the memories: random ones, of unit length and of the model's dimension. A search costs the
+same whatever their values, and embedding a hundred thousand texts would take longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+from bench.batches import PROJECTIONS
+from bench.corpus import Corpus
+from bench.processes import ServerProcess, memoir_server
+from memoir import Memoir
+from memoir.v1 import admin_pb2, admin_pb2_grpc, transfer_pb2, transfer_pb2_grpc
+from memoir_server.adapters.embedder.hashing import HashEmbedder
+from memoir_server.adapters.embedder.models import locate
+from memoir_server.domain.embedding import EmbeddingModel
+
+NAMESPACE = "bench"
+_INDEXED_SECONDS = 300.0
+
+Progress = Callable[[str], None]
+"""Told what is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A running server with a corpus in it, everything indexed."""
+
+    process: ServerProcess
+    corpus: Corpus
+    folder: Path
+    loaded_per_second: float
+
+    @property
+    def memories(self) -> int:
+        """Memories in all."""
+        return self.corpus.users * self.corpus.memories_per_user
+
+    def disk_mib(self) -> float:
+        """Size of the data directory in MiB."""
+        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file()) / 2**20
+
+
+@contextmanager
+def filled(folder: Path, corpus: Corpus, model: str, say: Progress) -> Iterator[Filled]:
+    """A server on a new data directory below `folder`, filled with the corpus."""
+    with memoir_server(folder, {"MEMOIR_EMBEDDER__MODEL": model}) as process:
+        began = time.perf_counter()
+        count = corpus.users * corpus.memories_per_user
+        say(f"loading {count:,} memories")
+        with grpc.insecure_channel(process.address) as channel:
+            _import(channel, corpus, model)
+        wait_indexed(process, NAMESPACE)
+        yield Filled(process, corpus, folder / "data", count / (time.perf_counter() - began))
+
+
+def model_of(name: str) -> EmbeddingModel:
+    """Identity of the model that a server started with this setting has."""
+    return HashEmbedder().model if name == "hash" else locate(name).model
+
+
+def wait_indexed(process: ServerProcess, namespace: str) -> None:
+    """Returns when everything written to the namespace so far is in every projection. Writes one memory.
+
+    Raises RuntimeError when that takes longer than five minutes.
+    """
+    deadline = time.monotonic() + _INDEXED_SECONDS
+    with Memoir(process.address, namespace=namespace, timeout=60) as client:
+        revision = client.create("everything before this one is indexed", user_id="bench").write_revision
+    with grpc.insecure_channel(process.address) as channel:
+        info = admin_pb2_grpc.AdminServiceStub(channel)
+        while True:
+            stores = info.GetServerInfo(admin_pb2.GetServerInfoRequest(namespace=namespace), timeout=60).stores
+            if all(store.applied_revision >= revision for store in stores if store.store in PROJECTIONS):
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not indexed after {_INDEXED_SECONDS:g} s: {stores}")
+            time.sleep(0.1)
+
+
+def _import(channel: grpc.Channel, corpus: Corpus, model: str) -> None:
+    identity = model_of(model)
+    stub = transfer_pb2_grpc.TransferServiceStub(channel)
+    refused = [
+        result
+        for result in stub.ImportMemories(_items(corpus, identity), timeout=3600)
+        if result.WhichOneof("outcome") == "error"
+    ]
+    if refused:
+        raise RuntimeError(f"{len(refused)} memories were refused, the first because of {refused[0].error}")
+
+
+def _items(corpus: Corpus, model: EmbeddingModel) -> Iterator[transfer_pb2.ImportMemoriesRequest]:
+    yield transfer_pb2.ImportMemoriesRequest(header=transfer_pb2.ImportMemoriesRequest.Header(namespace=NAMESPACE))
+    chance = np.random.default_rng(corpus.seed)
+    sequence = 0
+    for number in range(corpus.users):
+        vectors = chance.standard_normal((corpus.memories_per_user, model.dimension), dtype=np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        for i, (text, vector) in enumerate(zip(corpus.texts(number), vectors.tolist(), strict=True)):
+            sequence += 1
+            request = transfer_pb2.ImportMemoriesRequest()
+            request.item.sequence = sequence
+            memory = request.item.memory.memory
+            memory.memory_id, memory.text = f"{corpus.user(number)}-{i}", text
+            memory.scope.user_id = corpus.user(number)
+            embedding = request.item.memory.embedding
+            embedding.model, embedding.version = model.name, model.version
+            embedding.values.extend(vector)
+            yield request
