@@ -27,6 +27,8 @@ WEAVIATE_ENVIRONMENT: Final[Mapping[str, str]] = {
     "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "false",
     "AUTHENTICATION_APIKEY_ENABLED": "true",
     "AUTHENTICATION_APIKEY_USERS": USER,
+    # What is not in the schema is a defect, not a new property (and an insert must not make a dropped collection anew).
+    "AUTOSCHEMA_ENABLED": "false",
     "CLUSTER_HOSTNAME": "memoir",
     # Vectors come from Memoir's own embedder.
     "DEFAULT_VECTORIZER_MODULE": "none",

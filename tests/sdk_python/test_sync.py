@@ -167,4 +167,6 @@ def test_processes_end_cleanly(served: FakeServer, script: str) -> None:
         timeout=30,
         check=False,
     )
-    assert (result.returncode, result.stderr) == (0, "")
+    # Development mode says so, too, when the machine is slow.
+    said = [line for line in result.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (result.returncode, said) == (0, [])

@@ -67,7 +67,9 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("name", ["architecture", "contract", "operations", "versioning", "decisions/README"])
+@pytest.mark.parametrize(
+    "name", ["adapters", "architecture", "contract", "operations", "versioning", "decisions/README"]
+)
 def test_the_readme_leads_to_every_page(name: str) -> None:
     assert f"](docs/{name}.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -115,6 +117,15 @@ def test_the_contract_page_is_complete() -> None:
     assert first_cells(text.partition("## Error reasons")[2]) == [f"`{reason}`" for reason in reasons]
     # An anchor that two headings share would lead to the first of them.
     assert len(anchors(page)) == len(re.findall(r"^#+ ", text, re.MULTILINE))
+
+
+def test_the_adapters_page_leads_to_every_port_and_suite() -> None:
+    text = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    ports = [path for path in (SERVER / "ports").glob("*.py") if path.name != "__init__.py"]
+    suites = [*(ROOT / "tests" / "conformance").glob("*_suite.py")]
+    assert min(len(ports), len(suites)) >= 6
+    links = [f"](../{path.relative_to(ROOT).as_posix()})" for path in ports + suites]
+    assert [link for link in links if link not in text] == []
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,16 @@ moves by less than a point when any one of them is halved or doubled. That the l
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Final
 
 from memoir_server.domain.search import Fusion, Recipe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RecipeSettings:
-    """Weights of a recipe; 0 leaves a signal out."""
+    """Weights of a recipe; 0 leaves a signal out. Compared by identity."""
 
     keyword: bool = True
     dense: bool = True
@@ -85,6 +86,7 @@ _RECIPES: Final = {
 }
 
 
+@functools.cache
 def settings_for(recipe: Recipe, fusion: Fusion | None = None) -> RecipeSettings:
     """Settings of a recipe, with another fusion than its own where one is given. Recipes of a single arm have nothing
     to fuse and ignore it."""

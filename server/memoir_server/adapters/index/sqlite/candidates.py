@@ -171,6 +171,9 @@ def _eligible(view: View, query: IndexQuery, codes: ScopeCodes) -> NDArray[np.bo
     if view.answered and view.answered[0][0] is query:
         return view.answered[0][1]
     rows, selection = view.rows, query.selection
+    narrowed = selection.past or codes.agent is not None or codes.session is not None or query.allowed is not None
+    if view.all_rows is not None and not narrowed:
+        return view.all_rows
     if selection.valid_at is not None:
         world, instant = _AT, selection.valid_at
     elif selection.include_superseded:

@@ -128,6 +128,8 @@ class View:
     documents: int
     terms: int
     vectors: NDArray[np.float32] | None
+    all_rows: NDArray[np.bool_] | None
+    """True for every row, where all are current and none is bounded in world time; else None."""
     answered: list[tuple[IndexQuery, NDArray[np.bool_]]] = field(default_factory=list)
     """The last query, and which rows it allows."""
 
@@ -291,6 +293,11 @@ class Segment:
         """The segment as it is now."""
         if self._view is None:
             rows = self._rows.cut(self._count)
+            plain = (
+                self._documents == self._count
+                and bool((rows.valid_until == _LATEST).all())
+                and bool((rows.valid_from == _EARLIEST).all())
+            )
             self._view = View(
                 rows=rows,
                 table=CandidateColumns(
@@ -310,6 +317,7 @@ class Segment:
                 documents=self._documents,
                 terms=self._terms,
                 vectors=None if self._vectors is None else self._vectors[: self._count],
+                all_rows=np.ones(self._count, dtype=np.bool_) if plain else None,
             )
         return self._view
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import apsw
 import numpy as np
@@ -38,8 +38,6 @@ from memoir_server.domain.entry import DenseCandidates, KeywordCandidates
 from memoir_server.domain.memory import Scope
 from memoir_server.ports.index import NO_REVISIONS, IndexAction, IndexQuery, MemoryIndex, Put
 from memoir_server.ports.projection import Held
-
-T = TypeVar("T")
 
 INDEX_FILE: Final = "index.db"
 _INLINE_ROWS: Final = 8_192
@@ -94,10 +92,12 @@ class SqliteIndex(SqliteProjection, MemoryIndex):
 
     async def keyword(self, namespace: str, terms: Sequence[str], query: IndexQuery) -> KeywordCandidates:
         part, scope = _part(namespace, query.selection.scope), query.selection.scope
-        segment = await self._columns(part)
+        segment = self._hot.get(part) or await self._columns(part)
         if segment is not None:
             view, postings, codes = segment.view(), segment.postings(terms), segment.scope_codes(scope)
-            return await _compute(segment.count, lambda: keyword_candidates(view, postings, query, codes))
+            if segment.count <= _INLINE_ROWS:
+                return keyword_candidates(view, postings, query, codes)
+            return await asyncio.to_thread(keyword_candidates, view, postings, query, codes)
 
         def from_file(connection: apsw.Connection) -> KeywordCandidates:
             selection = query.selection
@@ -122,10 +122,14 @@ class SqliteIndex(SqliteProjection, MemoryIndex):
     ) -> DenseCandidates:
         self._check_query(vector)
         part, scope = _part(namespace, query.selection.scope), query.selection.scope
-        segment = await self._with_vectors(part)
+        segment = self._hot.get(part)
+        if segment is None or not segment.has_vectors:
+            segment = await self._with_vectors(part)
         if segment is not None:
             view, codes = segment.view(), segment.scope_codes(scope)
-            return await _compute(segment.count, lambda: dense_candidates(view, vector, query, codes, also))
+            if segment.count <= _INLINE_ROWS:
+                return dense_candidates(view, vector, query, codes, also)
+            return await asyncio.to_thread(dense_candidates, view, vector, query, codes, also)
 
         def from_file(connection: apsw.Connection) -> DenseCandidates:
             pieces = reader.chunks(connection, part, self._codes(namespace), len(vector))
@@ -295,7 +299,3 @@ def _nothing(vector: NDArray[np.float32], query: IndexQuery) -> DenseCandidates:
     empty = Segment(SessionCodes())
     empty.attach(np.zeros((0, len(vector)), dtype=np.float32))
     return dense_candidates(empty.view(), vector, query, empty.scope_codes(query.selection.scope))
-
-
-async def _compute(rows: int, work: Callable[[], T]) -> T:
-    return work() if rows <= _INLINE_ROWS else await asyncio.to_thread(work)

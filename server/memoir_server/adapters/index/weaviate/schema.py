@@ -1,0 +1,198 @@
+"""What Weaviate keeps: collections, their properties, and entries as objects of theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from weaviate.classes.config import (
+    Configure,
+    DataType,
+    Property,
+    StopwordsPreset,
+    Tokenization,
+    VectorDistances,
+)
+from weaviate.classes.data import DataObject
+
+from memoir_server.domain.entry import IndexEntry, entry_id
+from memoir_server.domain.memory import NEVER, MemoryKind, Scope
+
+MOST_RESULTS: Final = 10_000
+"""Objects in one answer: the store's own bound (QUERY_MAXIMUM_RESULTS)."""
+VECTOR: Final = "default"
+COLUMNS: Final = ["columns"]
+COLUMNS_AND_TERMS: Final = ["columns", "terms"]
+EVERYTHING: Final = ["columns", "terms", "retired"]
+_SECOND: Final = 1_000_000
+_EXACT_BELOW: Final = 40_000
+"""Entries a query allows, up to which vectors are compared one by one; beyond it the graph of HNSW is walked."""
+_PLAIN_TENANT: Final = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}")
+
+
+def tenant_name(namespace: str) -> str:
+    """Tenant of a namespace: its name where Weaviate allows it, else an underscore and a hash of it."""
+    if _PLAIN_TENANT.fullmatch(namespace):
+        return namespace
+    return "_" + hashlib.sha256(namespace.encode("utf-8", "surrogatepass")).hexdigest()[:48]
+
+
+def id_token(value: str | None) -> str:
+    """An id as a FIELD token: None is "-", "x" is "=x=". FIELD trims white space, which here stands inside."""
+    return "-" if value is None else f"={value}="
+
+
+def parted(instant: int) -> tuple[int, int]:
+    """An instant as whole seconds and microseconds: its microseconds alone may pass 2^53, above which Weaviate's
+    numbers are not exact."""
+    return divmod(instant, _SECOND)
+
+
+def _number(name: str) -> Property:
+    return Property(name=name, data_type=DataType.INT, index_range_filters=True)
+
+
+def _token(name: str) -> Property:
+    return Property(name=name, data_type=DataType.TEXT, tokenization=Tokenization.FIELD, index_searchable=False)
+
+
+def _kept(name: str) -> Property:
+    return Property(name=name, data_type=DataType.TEXT, index_filterable=False, index_searchable=False)
+
+
+ENTRY_PROPERTIES: Final = [
+    _token("memory_id"),
+    _token("user"),
+    _token("agent"),
+    _token("session"),
+    _number("revision"),
+    _number("retired"),
+    _number("valid_from"),
+    _number("valid_from_micros"),
+    _number("valid_until"),
+    _number("valid_until_micros"),
+    Property(name="length", data_type=DataType.INT, index_filterable=False),
+    # Case-sensitive, split at white space only: the terms as they are.
+    Property(name="terms", data_type=DataType.TEXT, tokenization=Tokenization.WHITESPACE),
+    _kept("columns"),
+]
+NOTE_PROPERTIES: Final = [_token("generation"), _kept("key"), _kept("value")]
+
+
+def no_stop_words() -> Any:
+    """Every word is indexed; the default preset drops "the" and "a", even as ids."""
+    return Configure.inverted_index(stopwords_preset=StopwordsPreset.NONE)
+
+
+def tenants() -> Any:
+    """A tenant per namespace, made by its first entry."""
+    return Configure.multi_tenancy(enabled=True, auto_tenant_creation=True, auto_tenant_activation=True)
+
+
+def exact_vectors() -> Any:
+    """Vectors as they come, unquantized. They are of unit norm, so their dot product is the cosine, and Weaviate need
+    not normalise them."""
+    return Configure.Vectors.self_provided(
+        vector_index_config=Configure.VectorIndex.hnsw(
+            distance_metric=VectorDistances.DOT,
+            flat_search_cutoff=_EXACT_BELOW,
+            quantizer=Configure.VectorIndex.Quantizer.none(),
+        )
+    )
+
+
+def entry_object(namespace: str, entry: IndexEntry) -> DataObject[Any, None]:
+    """An entry as an object of the store."""
+    scope = entry.scope
+    valid_from = (-NEVER, 0) if entry.valid_from is None else parted(entry.valid_from)
+    valid_until = (NEVER, 0) if entry.valid_until is None else parted(entry.valid_until)
+    columns = [
+        entry.memory_id,
+        entry.revision,
+        scope.user_id,
+        scope.agent_id,
+        scope.session_id,
+        entry.create_time,
+        entry.turn,
+        entry.speaker,
+        len(entry.terms),
+        entry.asks,
+        entry.importance,
+        int(entry.kind),
+    ]
+    return DataObject(
+        uuid=entry_id(namespace, entry.memory_id, entry.revision),
+        vector=np.asarray(entry.vector, dtype=np.float32).tolist(),
+        properties={
+            "memory_id": id_token(entry.memory_id),
+            "user": id_token(scope.user_id),
+            "agent": id_token(scope.agent_id),
+            "session": id_token(scope.session_id),
+            "revision": entry.revision,
+            "retired": entry.retired,
+            "valid_from": valid_from[0],
+            "valid_from_micros": valid_from[1],
+            "valid_until": valid_until[0],
+            "valid_until_micros": valid_until[1],
+            "length": len(entry.terms),
+            "terms": " ".join(entry.terms),
+            # What is only read back, in one property: exact whatever its size, and quick to read.
+            "columns": json.dumps(columns, ensure_ascii=False, separators=(",", ":")),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object read back. `terms` and `retired` are set where they were asked for, as is `vector`, None too where the
+    object has none."""
+
+    object_id: UUID
+    memory_id: str
+    revision: int
+    scope: Scope
+    create_time: int
+    turn: int
+    speaker: str
+    length: int
+    asks: bool
+    importance: float | None
+    kind: MemoryKind
+    terms: Counter[str]
+    retired: int
+    vector: NDArray[np.float32] | None
+
+
+def read_object(item: Any) -> Found:
+    """The entry in an object of the client. Raises ValueError for an object that is none of ours."""
+    properties = item.properties
+    try:
+        columns = json.loads(properties["columns"])
+        memory_id, revision, user, agent, session, create_time, turn, speaker, length, asks, importance, kind = columns
+        known = MemoryKind(kind)
+    except (KeyError, TypeError, ValueError) as damage:
+        raise ValueError(f"object {item.uuid} of the index does not hold an entry") from damage
+    vector = item.vector.get(VECTOR) if item.vector else None
+    return Found(
+        object_id=UUID(str(item.uuid)),
+        memory_id=memory_id,
+        revision=revision,
+        scope=Scope(user, agent, session),
+        create_time=create_time,
+        turn=turn,
+        speaker=speaker,
+        length=length,
+        asks=asks,
+        importance=importance,
+        kind=known,
+        terms=Counter((properties.get("terms") or "").split(" ") if properties.get("terms") else ()),
+        retired=int(properties.get("retired") or 0),
+        vector=None if not vector else np.array(vector, dtype=np.float32),
+    )
