@@ -14,13 +14,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from bench import calls, growth, streaming, writes
+from bench import calls, growth, stores, streaming, writes
 from bench.corpus import Corpus
 from bench.filling import Filled, Progress, filled
 from bench.options import Options, parse
 from bench.processes import memoir_server
 from bench.report import Findings, render
-from bench.results import CallRow, Growth, Streaming, WriteRow
+from bench.results import CallRow, Growth, StoresRow, Streaming, WriteRow
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,7 +63,8 @@ def run(options: Options, say: Progress) -> Findings:
                 }
                 with memoir_server(root / f"writes-{threads}", environment) as process:
                     write_rows += writes.measure(process, options, threads, say)
-    return Findings(call_rows, grown, write_rows, streamed)
+        stores_rows: list[StoresRow] = stores.measure(options, root, say) if "stores" in options.sections else []
+    return Findings(call_rows, grown, write_rows, streamed, stores_rows)
 
 
 @contextmanager

@@ -1,23 +1,19 @@
-"""Servers with memories in them.
-
-Vectors are imported with the memories: random ones, of unit length and of the model's dimension. A search costs the
-same whatever their values, and embedding a hundred thousand texts would take longer than all the rest.
-"""
+"""Servers with memories in them, imported with ready vectors of the model's dimension."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import numpy as np
 
 from bench.batches import PROJECTIONS
 from bench.corpus import Corpus
 from bench.processes import ServerProcess, memoir_server
+from bench.vectors import vectors_of
 from memoir import Memoir
 from memoir.v1 import admin_pb2, admin_pb2_grpc, transfer_pb2, transfer_pb2_grpc
 from memoir_server.adapters.embedder.hashing import HashEmbedder
@@ -25,7 +21,7 @@ from memoir_server.adapters.embedder.models import locate
 from memoir_server.domain.embedding import EmbeddingModel
 
 NAMESPACE = "bench"
-_INDEXED_SECONDS = 300.0
+_INDEXED_SECONDS = 3600.0
 
 Progress = Callable[[str], None]
 """Told what is being done."""
@@ -51,9 +47,11 @@ class Filled:
 
 
 @contextmanager
-def filled(folder: Path, corpus: Corpus, model: str, say: Progress) -> Iterator[Filled]:
-    """A server on a new data directory below `folder`, filled with the corpus."""
-    with memoir_server(folder, {"MEMOIR_EMBEDDER__MODEL": model}) as process:
+def filled(
+    folder: Path, corpus: Corpus, model: str, say: Progress, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Filled]:
+    """A server on a new data directory below `folder`, filled with the corpus; `environment` adds settings."""
+    with memoir_server(folder, {"MEMOIR_EMBEDDER__MODEL": model, **(environment or {})}) as process:
         began = time.perf_counter()
         count = corpus.users * corpus.memories_per_user
         say(f"loading {count:,} memories")
@@ -71,7 +69,7 @@ def model_of(name: str) -> EmbeddingModel:
 def wait_indexed(process: ServerProcess, namespace: str) -> None:
     """Returns when everything written to the namespace so far is in every projection. Writes one memory.
 
-    Raises RuntimeError when that takes longer than five minutes.
+    Raises RuntimeError when that takes longer than an hour.
     """
     deadline = time.monotonic() + _INDEXED_SECONDS
     with Memoir(process.address, namespace=namespace, timeout=60) as client:
@@ -101,11 +99,9 @@ def _import(channel: grpc.Channel, corpus: Corpus, model: str) -> None:
 
 def _items(corpus: Corpus, model: EmbeddingModel) -> Iterator[transfer_pb2.ImportMemoriesRequest]:
     yield transfer_pb2.ImportMemoriesRequest(header=transfer_pb2.ImportMemoriesRequest.Header(namespace=NAMESPACE))
-    chance = np.random.default_rng(corpus.seed)
     sequence = 0
     for number in range(corpus.users):
-        vectors = chance.standard_normal((corpus.memories_per_user, model.dimension), dtype=np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors_of(corpus, number, model.dimension)
         for i, (text, vector) in enumerate(zip(corpus.texts(number), vectors.tolist(), strict=True)):
             sequence += 1
             request = transfer_pb2.ImportMemoriesRequest()

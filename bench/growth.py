@@ -29,8 +29,8 @@ def measure(sizes: Sequence[Filled], options: Options, say: Progress) -> Growth:
         for place, data in enumerate(sizes):
             say(f"searches at {data.memories:,}, " + (f"round {turn} of {options.rounds}" if turn else "warming"))
             asked = data.corpus.queries(options.sequential, seed=_CLIENTS_OWN_SEED)
-            times = _times(data, [search_request(query, user) for user, query in asked])
-            wide = _times(data, [search_request(query, None) for _, query in asked[: options.sequential // 2 or 1]])
+            times = sequential(data, [search_request(query, user) for user, query in asked])
+            wide = sequential(data, [search_request(query, None) for _, query in asked[: options.sequential // 2 or 1]])
             if turn:
                 scoped[place].append(times)
                 unscoped[place].extend(wide)
@@ -53,7 +53,7 @@ def measure(sizes: Sequence[Filled], options: Options, say: Progress) -> Growth:
     return Growth(rows, statistics.median(ratios))
 
 
-def _times(data: Filled, requests: Sequence[bytes]) -> list[float]:
+def sequential(data: Filled, requests: Sequence[bytes]) -> list[float]:
     """Seconds of each call, one at a time."""
     times = []
     with grpc.insecure_channel(data.process.address) as channel:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-SECTIONS = ("calls", "growth", "writes", "streaming")
+SECTIONS = ("calls", "growth", "writes", "streaming", "stores")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class Options:
     threads: int
     searches: int
     model: str
+    stores_sizes: tuple[int, ...]
     out: Path
 
     @property
@@ -58,6 +59,7 @@ DEFAULTS = Options(
     threads=os.cpu_count() or 1,
     searches=150,
     model="all-MiniLM-L6-v2",
+    stores_sizes=(10_000, 100_000),
     out=PROJECT / "docs" / "benchmarks.md",
 )
 
@@ -89,6 +91,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "--sizes", type=_numbers, default=DEFAULTS.sizes, help=f"memories in all, comma separated (default {sizes})"
     )
     parser.add_argument(
+        "--stores-sizes",
+        type=_numbers,
+        default=DEFAULTS.stores_sizes,
+        help=f"memories in the real stores, comma separated (default {_text(DEFAULTS.stores_sizes)})",
+    )
+    parser.add_argument(
         "--sections",
         type=lambda text: tuple(text.split(",")),
         default=SECTIONS,
@@ -99,8 +107,11 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     for name in options.sections:
         if name not in SECTIONS:
             parser.error(f"--sections: {name!r} is not one of {_text(SECTIONS)}")
-    if list(options.sizes) != sorted(set(options.sizes)) or any(size % options.per_user for size in options.sizes):
-        parser.error(f"--sizes={_text(options.sizes)}: give ascending multiples of --per-user={options.per_user}")
+    for option in ("sizes", "stores_sizes"):
+        given = getattr(options, option)
+        if list(given) != sorted(set(given)) or any(size % options.per_user for size in given):
+            name = option.replace("_", "-")
+            parser.error(f"--{name}={_text(given)}: give ascending multiples of --per-user={options.per_user}")
     return options
 
 

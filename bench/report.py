@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.options import Options
-from bench.results import CallRow, Growth, Streaming, Target, WriteRow
+from bench.results import CallRow, Growth, StoresRow, Streaming, Target, WriteRow
 
 ECHO_RATIOS = {"GetMemory": 0.5, "Search, 10 hits": 0.25}
 SCOPED_RATIO = 1.3
@@ -18,6 +18,9 @@ NEW_TEXTS_RATIO = 0.8
 READY_PER_SECOND = 10_000.0
 FIRST_HITS_RATIO = 0.4
 FOLD_RATIO = 1.0
+BARE_SEARCH_RATIO = 1.5
+BARE_INGEST_RATIO = 0.6
+STORES_P95_MS = {100_000: 50.0, 1_000_000: 200.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Findings:
     growth: Growth | None = None
     writes: Sequence[WriteRow] = ()
     streaming: Streaming | None = None
+    stores: Sequence[StoresRow] = ()
 
 
 def targets_of(found: Findings) -> list[Target]:
@@ -76,6 +80,19 @@ def targets_of(found: Findings) -> list[Target]:
                 "unary answer beside a stream read to its end", FOLD_RATIO, found.streaming.fold_ratio, at_least=False
             )
         )
+    for each in found.stores:
+        size = f"{each.memories:,} memories in the stores"
+        targets += [
+            Target(f"{size}: search beside two bare queries", BARE_SEARCH_RATIO, each.ratio, at_least=False),
+            Target(
+                f"{size}: import beside bare insert",
+                BARE_INGEST_RATIO,
+                each.loaded_per_second / each.bare_loaded_per_second,
+                at_least=True,
+            ),
+        ]
+        if (limit := STORES_P95_MS.get(each.memories)) is not None:
+            targets.append(Target(f"{size}: scoped search, p95", limit, each.search.p95, at_least=False, unit=" ms"))
     return targets
 
 
@@ -91,6 +108,8 @@ def render(found: Findings, options: Options, seconds: float, load: float) -> st
         parts.append(_writes(found.writes, options))
     if found.streaming is not None:
         parts.append(_streaming(found.streaming))
+    if found.stores:
+        parts.append(_stores(found.stores, options))
     return "\n".join(parts)
 
 
@@ -252,6 +271,41 @@ def _streaming(found: Streaming) -> str:
 server, each search over one user's, 10 hits. Every query is asked for the first time, so that it has to be embedded.
 Ratios are medians over pairs: first hits to unary answer {found.first_ratio:.2f}, unary answer to completed stream
 {found.fold_ratio:.2f}.
+
+{table}"""
+
+
+def _stores(rows: Sequence[StoresRow], options: Options) -> str:
+    table = _table(
+        (
+            *("memories", "bare insert/s", "ours/s", "bare p50", "bare p95", "search p50", "search p95", "ratio"),
+            *("server memory", "stores' memory"),
+        ),
+        (
+            (
+                f"{row.memories:,}",
+                f"{row.bare_loaded_per_second:,.0f}",
+                f"{row.loaded_per_second:,.0f}",
+                f"{row.bare.p50:.2f} ms",
+                f"{row.bare.p95:.2f} ms",
+                f"{row.search.p50:.2f} ms",
+                f"{row.search.p95:.2f} ms",
+                f"{row.ratio:.2f}",
+                f"{row.server_mib:,.0f} MiB",
+                ", ".join(f"{name} {mib:,.0f} MiB" for name, mib in row.store_mib),
+            )
+            for row in rows
+        ),
+    )
+    return f"""
+## The distributed profile beside bare Weaviate
+
+PostgreSQL, Weaviate, Neo4j and Redis on this machine, as `make stores` starts them; {options.per_user:,} memories per
+user. Bare: the same texts and vectors, inserted 500 at a time through weaviate-client, then for each search the two
+queries it needs (the 200 nearest of the user with their vectors, and the 200 best by BM25), sent side by side. Ours:
+`ImportMemories` with ready vectors until everything is indexed, then {options.queries:,} distinct scoped searches with
+cached query vectors, no cache of results. Searches one after the other, the two sides in turns; the memories state no
+facts, so that the graph has nothing to do.
 
 {table}"""
 

@@ -89,6 +89,21 @@ class WriteRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StoresRow:
+    """The distributed profile beside bare Weaviate at one size: scoped searches one after the other. `ratio` is the
+    median over rounds of the medians' quotient; `store_mib` is resident memory by store, after everything."""
+
+    memories: int
+    loaded_per_second: float
+    bare_loaded_per_second: float
+    search: Latency
+    bare: Latency
+    ratio: float
+    server_mib: float
+    store_mib: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Streaming:
     """Searches for queries never asked before; medians in milliseconds. Ratios are medians over pairs of neighbouring
     calls."""

@@ -8,11 +8,20 @@ from golden_runner import completeness, filter_forms, matrix
 from golden_runner.__main__ import known_gaps_of, vector_verdict, verdict
 from golden_runner.corpus import load_not_yet, load_suites, load_vectors
 from golden_runner.driver import KINDS
-from golden_runner.session import Session, cases_for
+from golden_runner.requests import REAL
+from golden_runner.session import Session, cases_for, on_stores
+from stores.four import Stores
 
 SUITES = load_suites()
 VECTORS = load_vectors()
 DRIVERS = tuple(KINDS)
+ON_STORES = [
+    (driver, suite.name, case.name)
+    for suite in SUITES
+    if suite.backend in REAL
+    for driver in matrix.ON_STORES
+    for case in suite.cases
+]
 CASES = [(driver, suite.name, case.name) for suite in SUITES for driver in DRIVERS for case in cases_for(driver, suite)]
 
 
@@ -22,9 +31,21 @@ def session() -> Iterator[Session]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def stored(four_stores: Stores) -> Iterator[Session]:
+    with on_stores(four_stores, SUITES) as running:
+        yield running
+
+
 @pytest.mark.parametrize(("driver", "suite", "case"), CASES, ids=["/".join(found) for found in CASES])
 def test_case(session: Session, driver: str, suite: str, case: str) -> None:
     assert verdict(session, session.outcome(driver, suite, case)) == []
+
+
+@pytest.mark.parametrize(("driver", "suite", "case"), ON_STORES, ids=["/".join(found) for found in ON_STORES])
+def test_case_on_the_real_stores(stored: Session, driver: str, suite: str, case: str) -> None:
+    """With the same transcript as embedded."""
+    assert verdict(stored, stored.outcome(driver, suite, case)) == []
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -67,8 +88,8 @@ def test_methods_not_built_are_listed(session: Session) -> None:
     assert completeness.misjudged_methods(session.all_outcomes(), load_not_yet()) == []
 
 
-def test_the_parity_matrix_is_current_and_without_holes(session: Session) -> None:
-    tally = matrix.tally(session.all_outcomes())
+def test_the_parity_matrix_is_current_and_without_holes(session: Session, stored: Session) -> None:
+    tally = matrix.tally([*session.all_outcomes(), *stored.all_outcomes()])
     counts = {
         driver: sum(len(vectors.vectors) - known_gaps_of(session, vectors, driver) for vectors in VECTORS)
         for driver in DRIVERS

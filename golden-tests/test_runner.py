@@ -226,9 +226,9 @@ def test_a_cell_is_green_with_a_full_reply_and_an_error_only() -> None:
     row = next(
         line for line in matrix.render(matrix.tally([outcome(full, failed)]), {}).splitlines() if "/GetMemory" in line
     )
-    assert row.split(" | ")[1:] == ["-", "-", "-", "**ok**", "-", "-", "- |"]
+    assert row.split(" | ")[1:] == ["-", "-", "-", "**ok**", "-", "-", "-", "-", "- |"]
     row = next(line for line in matrix.render({}, {}).splitlines() if "/WatchReset" in line)
-    assert row.split(" | ")[1:] == ["-", "-", "-", "-", "-", "-", "n/a |"]
+    assert row.split(" | ")[1:] == ["-", "-", "-", "-", "-", "-", "n/a", "-", "- |"]
 
 
 def test_transcripts_are_written_and_compared(tmp_path: Path) -> None:

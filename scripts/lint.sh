@@ -15,7 +15,7 @@ check() {
     failed+=("$name")
   fi
 }
-python_dirs=()
+python_dirs=(conftest.py)
 for directory in server sdk-python golden-tests tests bench examples scripts stores deploy; do
   [ -n "$(find "$directory" -name '*.py' -not -path '*/memoir_golden_pb/*' -print -quit 2>/dev/null)" ] && python_dirs+=("$directory")
 done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from typing import Final
 
 from stores import debian
 from stores.addresses import RedisAddress
@@ -12,9 +13,12 @@ from stores.ports import LOOPBACK
 from stores.settings import REDIS_CONFIGURATION, REDIS_SERIES
 from stores.store import Launch, Record, Store, write_private
 
+EMPTY: Final = '""'
+"""How the configuration file writes nothing."""
+
 
 class Redis(Store[RedisAddress]):
-    """A cache with a memory limit. A stop keeps what it holds; a kill loses what came after the last snapshot."""
+    """A cache with a memory limit. It starts empty: nothing it holds is written to a file unless SAVE is asked for."""
 
     name = "redis"
     version = REDIS_SERIES
@@ -48,7 +52,7 @@ class Redis(Store[RedisAddress]):
             "daemonize": "no",
         }
         file = self.directory / "redis.conf"
-        write_private(file, "".join(f"{key} {value}\n" for key, value in configuration.items()))
+        write_private(file, "".join(f"{key} {value or EMPTY}\n" for key, value in configuration.items()))
         return Launch((self._program(), str(file)))
 
     def _answers(self, record: Record) -> bool:

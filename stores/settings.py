@@ -70,10 +70,10 @@ POSTGRESQL_INITIALISATION: Final = ("--encoding=UTF8", "--locale=C.UTF-8", "--au
 """Text sorts by code point, as in SQLite and Python."""
 
 REDIS_CONFIGURATION: Final[Mapping[str, str]] = {
-    # A cache: full means the least used goes, and a snapshot spares a restart from starting cold.
+    # A cache: full means the least used goes, and nothing of it lies in a file, so that what is erased is gone.
     "maxmemory": "256mb",
     "maxmemory-policy": "allkeys-lru",
-    "save": "900 1",
+    "save": "",
     "appendonly": "no",
     "databases": "16",
 }

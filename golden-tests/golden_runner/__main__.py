@@ -2,6 +2,7 @@
 
 python -m golden_runner                        run everything with every driver, write the parity matrix
 python -m golden_runner --suite filters        one suite; --driver python: one driver
+python -m golden_runner --profile distributed  the same on real stores
 python -m golden_runner --record               rewrite the transcripts from the first driver; review the diff
 python -m golden_runner --write-vectors        rewrite the wire vectors from the contract
 """
@@ -9,6 +10,7 @@ python -m golden_runner --write-vectors        rewrite the wire vectors from the
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from google.protobuf.json_format import MessageToDict
 
@@ -19,9 +21,10 @@ from golden_runner.edges import edge_vectors
 from golden_runner.execute import CaseOutcome
 from golden_runner.samples import contract_vectors
 from golden_runner.scrub import canonical_json
-from golden_runner.session import Session
+from golden_runner.session import Session, on_stores
 from golden_runner.vectors import run_vector
-from memoir_golden_pb.golden_pb2 import Suite, Vector, VectorSet
+from memoir_golden_pb.golden_pb2 import Vector, VectorSet
+from stores.four import bounded_stores
 
 LINE = 400
 
@@ -39,6 +42,11 @@ def main() -> int:
     parser.add_argument(
         "--write-vectors", action="store_true", help="rewrite golden-tests/vectors from the contract, and stop"
     )
+    parser.add_argument(
+        "--profile",
+        choices=("embedded", "distributed"),
+        help="only servers that keep their data like this; distributed starts the real stores",
+    )
     arguments = parser.parse_args()
     if arguments.write_vectors:
         return _write_vectors()
@@ -50,22 +58,30 @@ def main() -> int:
         )
     chosen = [suite for suite in suites if not arguments.suite or suite.name in arguments.suite]
     drivers = arguments.driver or list(KINDS)
-    with Session(chosen, drivers) as session:
-        failed = _run_suites(session, chosen, drivers, record=arguments.record)
-        if not arguments.suite:
-            vector_counts = dict.fromkeys(drivers, 0)
-            failed += _run_vectors(session, drivers, vector_counts)
-            if not arguments.driver and not failed:
-                matrix.write(matrix.tally(session.all_outcomes()), vector_counts)
-                print(f"parity matrix: {matrix.PATH.relative_to(ROOT)}")
+    profiles = [arguments.profile] if arguments.profile else ["embedded", "distributed"]
+    failed, outcomes, vector_counts = 0, list[CaseOutcome](), dict.fromkeys(drivers, 0)
+    with ExitStack() as life:
+        if "embedded" in profiles:
+            session = life.enter_context(Session(chosen, drivers))
+            failed += _run_suites(session, record=arguments.record)
+            if not arguments.suite:
+                failed += _run_vectors(session, drivers, vector_counts)
+            outcomes += session.all_outcomes()
+        if "distributed" in profiles:
+            session = life.enter_context(on_stores(life.enter_context(bounded_stores()), chosen, drivers))
+            failed += _run_suites(session, record=False)
+            outcomes += session.all_outcomes()
+    if not (arguments.suite or arguments.driver or arguments.profile or failed):
+        matrix.write(matrix.tally(outcomes), vector_counts)
+        print(f"parity matrix: {matrix.PATH.relative_to(ROOT)}")
     print(f"golden: {failed} failed" if failed else "golden: all passed")
     return 1 if failed else 0
 
 
-def _run_suites(session: Session, suites: Sequence[Suite], drivers: Sequence[str], *, record: bool) -> int:
+def _run_suites(session: Session, *, record: bool) -> int:
     failed = 0
-    for suite in suites:
-        for number, driver in enumerate(drivers):
+    for suite in session.suites.values():
+        for number, driver in enumerate(session.drivers):
             outcomes = session.outcomes(driver, suite.name)
             failing = [
                 found
@@ -79,7 +95,9 @@ def _run_suites(session: Session, suites: Sequence[Suite], drivers: Sequence[str
             problems = {outcome.case: found for outcome in outcomes if (found := verdict(session, outcome))}
             failed += len(problems)
             print(
-                f"{suite.name:24} {driver:8} {len(outcomes) - len(problems):3} of {len(outcomes):3} passed", flush=True
+                f"{session.profile:12} {suite.name:18} {driver:12} {len(outcomes) - len(problems):3} of"
+                f" {len(outcomes):3} passed",
+                flush=True,
             )
             for case, lines in problems.items():
                 print("\n".join(f"    {case}: {line[:LINE]}" for line in lines[:12]))

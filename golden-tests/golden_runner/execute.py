@@ -48,7 +48,8 @@ class StepOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CaseOutcome:
-    """What one case gave with one driver."""
+    """What one case gave with one driver. `backend` is that of the server: DISTRIBUTED for whatever real one the suite
+    names, when it kept its data in the real stores."""
 
     suite: str
     case: str
@@ -82,14 +83,15 @@ def run_case(suite: Suite, case: Case, driver: Driver, server: ServerProcess | P
 
     Raises `DriverFailed` when the driver breaks.
     """
-    variables = Variables(namespace_of(suite.name, case.name))
+    profile = "distributed" if server.backend == Suite.BACKEND_DISTRIBUTED else "embedded"
+    variables = Variables(namespace_of(suite.name, case.name), profile)
     outcomes: list[StepOutcome] = []
     for number, step in enumerate(case.steps, start=1):
         outcome = _run_step(f"{suite.name}/{case.name}/{number}", step, driver, server, variables, outcomes)
         outcomes.append(outcome)
         if outcome.differences or outcome.unsupported:
             break
-    return CaseOutcome(suite.name, case.name, driver.name, suite.backend, tuple(outcomes), variables)
+    return CaseOutcome(suite.name, case.name, driver.name, server.backend, tuple(outcomes), variables)
 
 
 def _run_step(

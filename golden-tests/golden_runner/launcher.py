@@ -35,8 +35,10 @@ class ServerProcess:
     """One `memoir serve` process; a context manager."""
 
     def __init__(self, backend: "Suite.Backend", settings: Mapping[str, str] | None = None) -> None:
-        """Prepare one; `settings`: "section.key" to text, over those of the backend."""
-        self._settings = {f"MEMOIR_{key.upper().replace('.', '__')}": text for key, text in (settings or {}).items()}
+        """Prepare one; `settings`: "section.key" to text, over those of the backend, the profile among them."""
+        chosen = {"server.profile": "embedded", **(settings or {})}
+        self._settings = {f"MEMOIR_{key.upper().replace('.', '__')}": text for key, text in chosen.items()}
+        self.backend = Suite.BACKEND_DISTRIBUTED if chosen["server.profile"] == "distributed" else backend
         self._directory = tempfile.TemporaryDirectory(prefix="memoir-golden-")
         self._backend = backend
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,8 +56,6 @@ class ServerProcess:
                 str(base / "data"),
                 "--listen",
                 "127.0.0.1:0",
-                "--profile",
-                "embedded",
                 "--port-file",
                 str(port_file),
             ),

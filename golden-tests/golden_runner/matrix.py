@@ -19,11 +19,13 @@ PROFILES: Final[dict["Suite.Backend", str]] = {
     Suite.BACKEND_EMBEDDED: "embedded",
     Suite.BACKEND_DISTRIBUTED: "distributed",
 }
+ON_STORES: Final = ("python", "node")
+"""Drivers that run the corpus on the real stores too: one per language."""
 COLUMNS: Final = tuple(
     (driver, profile)
-    for profile in ("playback", "embedded")
+    for profile in ("playback", "embedded", "distributed")
     for driver, kind in KINDS.items()
-    if kind.is_sdk or profile == "embedded"
+    if (kind.is_sdk or profile == "embedded") and (driver in ON_STORES or profile != "distributed")
 )
 FEATURE_DISABLED: Final = "FEATURE_DISABLED"
 
@@ -79,7 +81,8 @@ def render(matrix: Matrix, vectors: dict[str, int]) -> str:
         "* off: not built yet; the method answers UNIMPLEMENTED / FEATURE_DISABLED, a typed error of the SDK.",
         "* half: only successes or only errors are proven. -: nothing is proven.",
         "* Column `dataclasses`: the generated dataclasses over bare gRPC. n/a: a method it does not cover.",
-        "* Column `playback`: a scripted server that can fail in every way; `embedded`: a real server, that profile.",
+        "* Column `playback`: a scripted server that can fail in every way; `embedded`, `distributed`: a real server",
+        "  of that profile. The transcripts of both are the same.",
         "",
         f"| method | {head} |",
         "|---|" + "---|" * len(COLUMNS),

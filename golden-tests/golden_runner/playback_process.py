@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from golden_runner.contract import METHODS, message_class
 from golden_runner.playback import Attempt, PlaybackServer
-from memoir_golden_pb.golden_pb2 import ScriptedAttempt
+from memoir_golden_pb.golden_pb2 import ScriptedAttempt, Suite
 
 ANSWER_SECONDS: Final = 30.0
 
@@ -25,6 +25,8 @@ _PLAIN: Final = ("deadline", "metadata", "arrived", "connection", "cancelled", "
 
 class PlaybackProcess:
     """Starts the server, gives it scripts, asks for its record; a context manager. It ends when this process does."""
+
+    backend: Final = Suite.BACKEND_PLAYBACK
 
     def __init__(self) -> None:
         context = get_context("spawn")

@@ -25,17 +25,21 @@ class Variables:
     """The variables of one case.
 
     Bound values are compared by identity, not blanked: where a transcript says `${r}` twice, the same reset is meant.
-    Built in: `${namespace}`, `${long:N}` (N letters) and `${now+SECONDS}` / `${now-SECONDS}`, fixed within a case.
+    Built in: `${namespace}`, `${profile}` of the server, `${long:N}` (N letters) and `${now+SECONDS}` /
+    `${now-SECONDS}`, fixed within a case.
     """
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, profile: str = "embedded") -> None:
         self._values: dict[str, str] = {"namespace": namespace}
+        self._profile = profile
         # Other spellings of bound values: views write times in microseconds.
         self._spellings: dict[str, str] = {}
         self._now = datetime.now(UTC).replace(microsecond=0)
 
     def __getitem__(self, name: str) -> str:
         """The value of a variable. Raises `KeyError` naming it when nothing has bound it yet."""
+        if name == "profile":
+            self._values[name] = self._profile
         if long := _LONG.fullmatch(name):
             self._values[name] = "x" * int(long[1])
         if now := _NOW.fullmatch(name):

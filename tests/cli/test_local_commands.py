@@ -25,7 +25,7 @@ def test_help_lists_every_command() -> None:
     assert done.status == 0
     for command in (
         *("serve", "add", "search", "context", "list", "get", "update", "delete", "scopes", "entities", "history"),
-        *("reset", "export", "import", "doctor", "models", "config"),
+        *("reset", "export", "import", "doctor", "move", "models", "config"),
     ):
         assert re.search(rf"\b{command}\b", done.out)
     assert "Exit status: 0 done; 1 refused, failed or declined; 2 wrong usage; 130 interrupted." in done.out

@@ -31,6 +31,7 @@ from tests.conformance.index_model import (
     lives,
     puts,
     queries,
+    rows,
     run,
     select,
     snapshot,
@@ -81,6 +82,34 @@ class IndexSuite:
                 assert await index.count("ns", scope) == sum(scope.covers(e.scope) for e in model.entries.values())
             held = sorted((e.memory_id, e.revision) for e in model.entries.values() if e.memory_id in ("m", "n"))
             assert list(await index.find("ns", ["n", "m", "m"])) == held
+
+        run(open_index, check)
+
+    @laws
+    @given(actions=lives(), query=queries(), terms=term_lists, vector=st.sampled_from(list(VECTORS)))
+    def test_what_is_at_hand_is_what_would_be_answered(
+        self,
+        open_index: OpenIndex,
+        actions: list[IndexAction],
+        query: IndexQuery,
+        terms: list[str],
+        vector: NDArray[np.float32],
+    ) -> None:
+        async def check(index: MemoryIndex) -> None:
+            half = len(actions) // 2
+            for applied in (actions[:half], actions[half:]):
+                await index.apply("ns", applied, applied=len(actions))
+                words, near = index.keyword_at_hand("ns", terms, query), index.dense_at_hand("ns", vector, query)
+                keyword = await index.keyword("ns", terms, query)
+                if words is not None:
+                    assert rows(words.columns) == rows(keyword.columns)
+                    assert words.frequency.tolist() == keyword.frequency.tolist()
+                    assert words.document_frequency.tolist() == keyword.document_frequency.tolist()
+                    assert (words.document_count, words.mean_length) == (keyword.document_count, keyword.mean_length)
+                dense = await index.dense("ns", vector, query)
+                if near is not None:
+                    assert rows(near.columns) == rows(dense.columns)
+                    assert (near.cosine.tolist(), near.nearest) == (dense.cosine.tolist(), dense.nearest)
 
         run(open_index, check)
 
@@ -329,6 +358,21 @@ class IndexSuite:
             assert await snapshot(index, "ns") == before
             await index.apply("ns", puts(entry(10_000)), applied=2)
             assert 10_000 in [h.revision for h in await scanned(index, Portion(), 100)]
+
+        run(open_index, check)
+
+    def test_a_page_is_full_unless_it_is_the_last(self, open_index: OpenIndex) -> None:
+        """However few of the revisions have an entry: whoever reads takes a short page for the end."""
+        revisions = [1, 2, 900, 901, 5_000, 5_001, 90_000]
+
+        async def check(index: MemoryIndex) -> None:
+            await index.apply("ns", puts(*(entry(r) for r in revisions)), applied=1)
+            for limit in range(1, 9):
+                for after in (0, *revisions):
+                    expected = [r for r in revisions if r > after][:limit]
+                    for portion in (Portion(), Portion(revisions=revisions)):
+                        page = await index.scan("ns", portion, after=after, limit=limit)
+                        assert [held.revision for held in page] == expected
 
         run(open_index, check)
 

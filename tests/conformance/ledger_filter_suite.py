@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -91,7 +92,7 @@ class FilterSuite(LedgerFixtures):
     """The laws of filters and selections, over random memories."""
 
     @settings(
-        max_examples=60,
+        max_examples=int(os.environ.get("MEMOIR_EXAMPLES", "60")),
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
@@ -127,7 +128,11 @@ class FilterSuite(LedgerFixtures):
         cls._number += 1
         return cls._number
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=int(os.environ.get("MEMOIR_EXAMPLES", "25")),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
     @given(
         steps=st.lists(
             st.tuples(st.sampled_from("cud"), st.integers(0, 3), st.integers(-5, 5)), min_size=1, max_size=20

@@ -22,11 +22,16 @@ from memoir_server.ports.graph import EntityGraph, GraphAction, PutFacts
 from memoir_server.ports.projection import Remove, Retire
 from stores.four import bounded_stores
 from stores.neo4j import Neo4j
-from tests.conformance.bolt_proxy import BEGIN, COMMIT, BoltProxy, bolt_proxy
 from tests.conformance.graph_model import ALICE, OpenGraph, facts, laws, lives, names, run, select, snapshot
 from tests.conformance.graph_suite import GraphSuite
+from tests.tcp_proxy import TcpProxy, tcp_proxy
+
+pytestmark = pytest.mark.stores
 
 LIFE_SECONDS = 1800.0
+BEGIN = b"\xb1\x11"
+COMMIT = b"\xb0\x12"
+"""How the Bolt messages begin: a structure of that many fields, and its tag."""
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +88,9 @@ def namespaces(server: Neo4j, graph: str) -> int:
 
 
 @asynccontextmanager
-async def behind_proxy(server: Neo4j, graph: str) -> AsyncIterator[tuple[Neo4jGraph, BoltProxy]]:
+async def behind_proxy(server: Neo4j, graph: str) -> AsyncIterator[tuple[Neo4jGraph, TcpProxy]]:
     async with (
-        bolt_proxy(server.address.host, server.address.port) as proxy,
+        tcp_proxy(server.address.host, server.address.port) as proxy,
         opened(replace(login(server), url=f"bolt://127.0.0.1:{proxy.port}"), graph) as found,
     ):
         yield found, proxy
@@ -202,10 +207,10 @@ async def test_a_transaction_that_lost_its_connection_is_repeated(server: Neo4j)
     async with behind_proxy(server, "cut before") as (graph, proxy):
         for n, message in enumerate((BEGIN, COMMIT), 1):
             await graph.apply("ns", [PutFacts(facts(n, entities=["Anna"]))], applied=n)
-            proxy.cut_at, proxy.begun = message, 0
+            proxy.cut_at, proxy.counted, proxy.count = message, BEGIN, 0
             try:
                 await graph.apply("ns", [PutFacts(facts(n + 10, entities=["Anna"]))], applied=n)
-                assert proxy.begun > 1
+                assert proxy.count > 1
             except StoreUnavailable:
                 # Nobody knows whether a commit without an answer was done: the projector repeats it.
                 assert message == COMMIT
@@ -312,6 +317,20 @@ async def test_several_servers_prepare_the_database_at_once(server: Neo4j) -> No
     found = {row[0] for row in server.query("SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN name")}
     assert found >= set(LAWS)
     await asyncio.gather(*(graph.close() for graph in graphs))
+
+
+async def test_an_index_that_another_server_made_meanwhile_is_taken(
+    server: Neo4j, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(login(server)):
+        pass
+    late = {f"{name}, as if missing": law.replace(" IF NOT EXISTS", "") for name, law in LAWS.items()}
+    monkeypatch.setattr(spaces, "LAWS", late)
+    async with opened(login(server)) as graph:
+        assert await graph.ledger_id() == ""
+    monkeypatch.setattr(spaces, "LAWS", {"broken": "INDEX broken FOR (n:MemoirName) ON ()"})
+    with pytest.raises(GraphRefused, match="SyntaxError"):
+        await Neo4jGraph(login(server)).open()
 
 
 async def test_an_action_that_is_refused_leaves_nothing(server: Neo4j) -> None:

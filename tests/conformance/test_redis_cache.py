@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from redis.asyncio import Redis as RedisClient
+from redis.asyncio.connection import AbstractConnection
 
 from memoir_server.adapters.cache.layered import LayeredEmbeddingCache
 from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
@@ -24,6 +25,8 @@ from memoir_server.ports.cache import CacheUnavailable, EmbeddingCache
 from stores.four import bounded_stores
 from stores.redis import Redis
 from tests.conformance.cache_suite import CacheSuite, entries, keys
+
+pytestmark = pytest.mark.stores
 
 PREFIX = "memoir:embedding:"
 # Wide, so that a busy machine is no failure of the cache.
@@ -259,6 +262,23 @@ async def test_killed_and_back_while_in_use(store: Redis) -> None:
         kept = entries(2)
         await cache.put_many(kept)
         assert await cache.get_many(list(kept)) == list(kept.values())
+
+
+async def test_a_connection_reset_just_before_it_is_written_to(
+    store: Redis, cache: RedisEmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop, on which servers run, answers such a write with an error of its own."""
+    put = entries(1)
+    await cache.put_many(put)
+
+    async def closed(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AbstractConnection, "send_command", closed)
+        with pytest.raises(CacheUnavailable, match="closed"):
+            await cache.get_many(list(put))
+    assert await cache.get_many(list(put)) == list(put.values())
 
 
 async def test_a_snapshot_does_not_bring_back_what_was_purged(store: Redis, raw: Any) -> None:

@@ -16,12 +16,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memoir_server.adapters.index.sqlite import SqliteIndex
-from memoir_server.adapters.index.sqlite.candidates import keyword_candidates
+from memoir_server.adapters.index.sqlite.candidates import _least_of_best, keyword_candidates
 from memoir_server.adapters.index.sqlite.hot import HotSegments
 from memoir_server.adapters.index.sqlite.reader import Part
 from memoir_server.adapters.index.sqlite.schema import token
-from memoir_server.adapters.index.sqlite.segment import Segment, SessionCodes
+from memoir_server.adapters.index.sqlite.segment import Segment
 from memoir_server.adapters.index.sqlite.writer import Added, Deleted, Effect, Retired
+from memoir_server.domain.columns import SessionCodes
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.memory import Scope
 from memoir_server.ports.index import IndexAction, MemoryIndex
@@ -115,6 +116,34 @@ async def test_beyond_the_depth_memory_and_file_keep_the_same(tmp_path: Path) ->
                     (rows(keyword.columns), keyword.frequency.tolist(), rows(dense.columns), dense.cosine.tolist())
                 )
     assert told[:2] == told[2:]
+
+
+@given(st.lists(st.integers(-3, 3) | st.integers(-(10**15), 10**15), min_size=1, max_size=60), st.data())
+def test_the_best_end_where_sorting_says(worth: list[int], data: st.DataObject) -> None:
+    depth = data.draw(st.integers(1, len(worth)))
+    assert _least_of_best(np.array(worth, dtype=np.int64), depth) == sorted(worth)[-depth]
+
+
+async def test_what_was_asked_for_before_is_at_hand(tmp_path: Path) -> None:
+    query = ask(select(Scope("u")))
+    async with opened(tmp_path) as index:
+        await index.apply("ns", puts(entry(1, scope=Scope("u")), entry(2, scope=Scope("v"))), applied=2)
+        assert index.keyword_at_hand("ns", ["anna"], query) is None
+        await index.keyword("ns", ["anna"], query)
+        words = index.keyword_at_hand("ns", ["anna"], query)
+        assert words is not None
+        assert words.columns.revision.tolist() == [1]
+        assert index.dense_at_hand("ns", VECTORS[0], query) is None
+        await index.dense("ns", VECTORS[0], query)
+        near = index.dense_at_hand("ns", VECTORS[0], query)
+        assert near is not None
+        assert near.columns.revision.tolist() == [1]
+        assert index.keyword_at_hand("ns", ["anna"], ask(select(Scope("v")))) is None
+        with pytest.raises(ValueError, match="query vector has shape"):
+            index.dense_at_hand("ns", VECTORS[0][:-1], query)
+    async with opened(tmp_path, hot_bytes=0) as index:
+        await index.keyword("ns", ["anna"], query)
+        assert index.keyword_at_hand("ns", ["anna"], query) is None
 
 
 terms = st.text(st.characters(categories=("L", "N", "M")), min_size=1, max_size=64)

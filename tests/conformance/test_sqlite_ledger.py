@@ -25,6 +25,7 @@ from memoir_server.ports.ledger import HistoryQuery, Ledger
 from tests.conformance.ledger_doctor_suite import DoctorSuite
 from tests.conformance.ledger_duplicates_suite import AccessSuite, TwinSuite, twin, twins
 from tests.conformance.ledger_filter_suite import FilterSuite
+from tests.conformance.ledger_lease_suite import LeaseSuite
 from tests.conformance.ledger_model import (
     ALICE,
     BOB,
@@ -137,6 +138,10 @@ class TestSqliteSources(SourcesSuite):
 
 
 class TestSqliteWork(WorkSuite):
+    pass
+
+
+class TestSqliteLeases(LeaseSuite):
     pass
 
 

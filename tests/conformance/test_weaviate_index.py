@@ -26,7 +26,8 @@ from stores.weaviate import Weaviate
 from tests.conformance.index_model import DIMENSION, MODEL, VECTORS, OpenIndex, ask, cosine, entry, puts, select
 from tests.conformance.index_suite import IndexSuite
 
-pytestmark = pytest.mark.timeout(400)  # a law makes collections and tenants for each of its examples
+# A law makes collections and tenants for each of its examples.
+pytestmark = [pytest.mark.timeout(400), pytest.mark.stores]
 _numbers = itertools.count(1)
 
 
@@ -109,6 +110,32 @@ class TestWeaviateIndex(IndexSuite):
 
 def found_by(index: MemoryIndex, scope: Scope) -> Any:
     return index.keyword("ns", ["anna"], ask(select(scope)))
+
+
+async def test_while_it_starts_it_is_not_believed(store: Weaviate) -> None:
+    """A store that was killed takes calls again before it has loaded its collections and tenants."""
+    async with opened_anew(store) as index:
+        await index.adopt("ledger")
+        await index.set_model(MODEL)
+        for _ in range(2):
+            answers = 0
+            await index.apply("ns", puts(entry(1), entry(2)), applied=2)
+            await asyncio.to_thread(store.kill)
+            starting = asyncio.create_task(asyncio.to_thread(store.start))
+            outages = 0
+            while not starting.done() or not answers:
+                try:
+                    assert await index.ledger_id() == "ledger"
+                    assert await index.applied("ns") == 2
+                    assert await index.find("ns", ["m1", "m2"]) == [("m1", 1), ("m2", 2)]
+                    assert await index.count("ns", Scope()) == 2
+                    await index.apply("ns", [Retire("m1", 1, 2)], applied=2)
+                    answers += 1
+                except StoreUnavailable:
+                    outages += 1
+                await asyncio.sleep(0.005)
+            await starting
+            assert outages
 
 
 async def test_killed_and_back_it_has_what_it_acknowledged(store: Weaviate) -> None:

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from stores.fixtures import four_stores
+from stores.four import Stores, bounded_stores
 from tests.faults.extent import ALL, SEED
 from tests.faults.report import PAGE, Report
-from tests.faults.steps import prepared
+from tests.faults.site import prepared
+
+ALL_SECONDS = 4 * 3600.0
+__all__ = ["four_stores"]
 
 
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data directory of a stopped server as every case finds it: with the data of `prepare`. To be copied."""
     return asyncio.run(prepared(tmp_path_factory.mktemp("origin")))
+
+
+if ALL:
+    # More than the time that a run of everything else has.
+    @pytest.fixture(scope="session")
+    def four_stores() -> Iterator[Stores]:
+        """The real stores."""
+        with bounded_stores(seconds=ALL_SECONDS) as stores:
+            yield stores
+
+
+@pytest.fixture(scope="session")
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Shows a line at once, whatever is captured."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    writer = request.config.get_terminal_writer()
+
+    def show(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            writer.line()
+            writer.write(line, flush=True)
+
+    return show
 
 
 @pytest.fixture(scope="session")

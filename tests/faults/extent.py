@@ -8,4 +8,9 @@ ALL = os.environ.get("MEMOIR_FAULTS") == "all"
 SEED = int(os.environ.get("MEMOIR_FAULT_SEED", "20261121"))
 ROUNDS = int(os.environ.get("MEMOIR_FAULT_ROUNDS", "50" if ALL else "20"))
 KILLS = 24
-"""Kills at single steps in a part run."""
+"""Kills at single steps of the embedded profile in a part run."""
+DISTRIBUTED_KILLS = 12
+"""The same of the distributed profile."""
+STORE_ROUNDS = None if ALL else 12
+"""Faults of stores in one repetition; None: each once."""
+STORE_REPETITIONS = 2 if ALL else 1

@@ -20,12 +20,12 @@ PORTS = (10_000, 32_000)
 LIFE_SECONDS = 900
 COMMAND_MODULE = "memoir_server.cli.main"
 
-_BOUNDED = f"""
+_BOUNDED = """
 import runpy, signal, sys
-signal.alarm({LIFE_SECONDS})
+signal.alarm(int(sys.argv.pop(1)))
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
-"""Runs a module as `python -m` does, and ends after a time at the latest: also when nobody is left to end it."""
+"""Runs a module as `python -m` does, and ends after so many seconds at the latest: also when nobody is left to end it."""
 
 
 def free_address() -> str:
@@ -41,11 +41,18 @@ def free_address() -> str:
 
 
 class ServerProcess:
-    """`memoir serve` on one data directory and one address, with the hash embedder."""
+    """`memoir serve` on one data directory and one address, with the hash embedder.
 
-    def __init__(self, data: Path, address: str) -> None:
+    `environment` adds variables to every start, `life` is the longest that one start lasts, in seconds.
+    """
+
+    def __init__(
+        self, data: Path, address: str, *, environment: Mapping[str, str] | None = None, life: int = LIFE_SECONDS
+    ) -> None:
         self.data = data
         self.address = address
+        self._environment = environment or {}
+        self._life = life
         self._log = data.with_suffix(".log")
         self._port_file = data.with_suffix(".port")
         self._process: subprocess.Popen[bytes] | None = None
@@ -62,13 +69,15 @@ class ServerProcess:
             assert running, f"the server did not start:\n{self.log()[-4000:]}"
             time.sleep(0.01)
 
-    def refuse(self, *, prepare_child: Callable[[], None] | None = None) -> str:
+    def refuse(
+        self, *, environment: Mapping[str, str] | None = None, prepare_child: Callable[[], None] | None = None
+    ) -> str:
         """Starts it where it cannot run, and returns what it said. Raises AssertionError unless it ends with status 1.
 
-        `prepare_child` runs in the new process before the server.
+        `environment` adds variables; `prepare_child` runs in the new process before the server.
         """
         self._log.unlink(missing_ok=True)
-        process = self._spawn(COMMAND_MODULE, {}, prepare_child)
+        process = self._spawn(COMMAND_MODULE, environment or {}, prepare_child)
         try:
             status = process.wait(timeout=START_SECONDS)
         finally:
@@ -112,12 +121,12 @@ class ServerProcess:
         self, module: str, environment: Mapping[str, str], prepare_child: Callable[[], None] | None = None
     ) -> subprocess.Popen[bytes]:
         self._port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-c", _BOUNDED, module, "serve", "--data", str(self.data)]
+        command = [sys.executable, "-c", _BOUNDED, str(self._life), module, "serve", "--data", str(self.data)]
         command += ["--listen", self.address, "--port-file", str(self._port_file)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
-                env={**os.environ, "MEMOIR_EMBEDDER__MODEL": "hash", **environment},
+                env={**os.environ, "MEMOIR_EMBEDDER__MODEL": "hash", **self._environment, **environment},
                 stdout=log,
                 stderr=log,
                 preexec_fn=prepare_child,

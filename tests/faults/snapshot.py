@@ -6,23 +6,27 @@ Left out is what differs between any two runs: times, identifiers the server mad
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import apsw
 
-from memoir import AsyncMemoir, HistoryEvent, Memory
+from memoir import AsyncMemoir, BreakerState, HistoryEvent, Memory
 from memoir_server.adapters.graph.sqlite import SqliteGraph
 from memoir_server.adapters.index.sqlite import SqliteIndex
 from memoir_server.adapters.ledger.sqlite import SqliteLedger
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.selection import Selection
+from memoir_server.ports.graph import EntityGraph
+from memoir_server.ports.index import MemoryIndex
 from tests.faults.operations import WORDS
 
 FIXED_IDS = frozenset({"ann-1", "ann-2", "ann-3", "bob-1", "new-1"})
 FAR_FUTURE = 2**52
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 90.0
+_CLOSED = (BreakerState.UNSPECIFIED, BreakerState.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +44,44 @@ class Shown:
     entities: tuple[str, ...]
 
 
+Held = tuple[tuple[str, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What the stores hold: (label, revision) in the index and of the graph, and the number of rows of every table."""
 
-    indexed: tuple[tuple[str, int], ...]
-    mentioned: tuple[tuple[str, int], ...]
+    indexed: Held
+    mentioned: Held
     rows: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A memory that exists, and whether it mentions an entity."""
+
+    memory_id: str
+    revision: int
+    text: str
+    mentions: bool
+
+
 async def settled(client: AsyncMemoir) -> int:
-    """Waits until both projections have applied everything; returns the head."""
+    """Waits until every store answers and both projections have applied everything; returns the head."""
     async with asyncio.timeout(SETTLE_SECONDS):
         while True:
             info = await client.server_info(timeout=SETTLE_SECONDS)
-            if not any(store.lag for store in info.stores):
-                assert not any(store.degraded for store in info.stores), info.stores
+            assert not any(store.degraded for store in info.stores), info.stores
+            whole = (s.reachable and not s.lag and s.breaker in _CLOSED for s in info.stores)
+            if all(whole):
                 return info.revision
             await asyncio.sleep(0.02)
 
 
 async def look(client: AsyncMemoir) -> Shown:
-    """Asks for everything, once the projections have caught up."""
+    """Asks for everything, once the projections have caught up and the doctor has nothing to say."""
     head = await settled(client)
+    await examined(client)
     memories = [memory async for memory in client.list(include_superseded=True, view="FULL")]
     events = [event async for event in client.history()]
     assert [event.revision for event in events] == list(range(1, head + 1)), "the log has a gap"
@@ -79,6 +98,12 @@ async def look(client: AsyncMemoir) -> Shown:
     )
 
 
+async def examined(client: AsyncMemoir) -> None:
+    """The doctor compares both projections with the ledger and finds nothing."""
+    report = await client.check_consistency(timeout=SETTLE_SECONDS)
+    assert not report.findings, report.findings
+
+
 async def open_stores(data: Path, namespace: str) -> Stored:
     """Opens the stores of a stopped server. Index and graph must hold exactly what the ledger holds."""
     ledger, index, graph = SqliteLedger(data), SqliteIndex(data), SqliteGraph(data)
@@ -88,24 +113,31 @@ async def open_stores(data: Path, namespace: str) -> Stored:
     try:
         assert await ledger.verify_chain(namespace), "the chain of digests is broken"
         selection = Selection(scope=Scope(), include_superseded=True, reference=FAR_FUTURE, now=0)
-        current = await ledger.list_memories(namespace, selection, after=None, limit=1000)
-        labels = {memory.memory_id: _label_of(memory.memory_id, memory.text) for memory in current}
-        labels |= {memory_id: memory_id for memory_id in FIXED_IDS}
-        held = await index.find(namespace, sorted(labels))
-        assert {(m.memory_id, m.revision) for m in current} <= set(held), "the index lacks a memory"
-        assert {memory_id for memory_id, _ in held} == {m.memory_id for m in current}, (
-            "the index holds a removed memory"
-        )
-        assert len(held) == await index.count(namespace, Scope()), "the index holds an orphan"
-        mentioned = await graph.find(namespace, sorted(labels))
-        assert {memory_id for memory_id, _ in mentioned} == {m.memory_id for m in current if m.entities}
-        indexed = tuple(sorted((labels[memory_id], revision) for memory_id, revision in held))
-        facts = tuple(sorted((labels[memory_id], revision) for memory_id, revision in mentioned))
+        found = await ledger.list_memories(namespace, selection, after=None, limit=1000)
+        current = [Current(m.memory_id, m.revision, m.text, bool(m.entities)) for m in found]
+        indexed, mentioned = await held(current, index, graph, namespace)
     finally:
         await graph.close()
         await index.close()
         await ledger.close()
-    return Stored(indexed, facts, _rows(data))
+    return Stored(indexed, mentioned, _rows(data))
+
+
+async def held(current: Sequence[Current], index: MemoryIndex, graph: EntityGraph, namespace: str) -> tuple[Held, Held]:
+    """(label, revision) of all that the index holds, and of what the graph holds of the memories that exist and of those
+    that may have been removed. They must hold what exists and nothing else."""
+    labels = {memory.memory_id: _label_of(memory.memory_id, memory.text) for memory in current}
+    labels |= {memory_id: memory_id for memory_id in FIXED_IDS}
+    entries = await index.find(namespace, sorted(labels))
+    assert {(m.memory_id, m.revision) for m in current} <= set(entries), "the index lacks a memory"
+    assert {memory_id for memory_id, _ in entries} == {m.memory_id for m in current}, "the index holds a removed memory"
+    assert len(entries) == await index.count(namespace, Scope()), "the index holds an orphan"
+    mentions = await graph.find(namespace, sorted(labels))
+    assert {memory_id for memory_id, _ in mentions} == {m.memory_id for m in current if m.mentions}
+    indexed, mentioned = (
+        [(labels[memory_id], revision) for memory_id, revision in part] for part in (entries, mentions)
+    )
+    return tuple(sorted(indexed)), tuple(sorted(mentioned))
 
 
 def _rows(data: Path) -> dict[str, int]:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from memoir import AsyncMemoir, MemoirError
-from tests.faults.operations import Operation, prepare
-from tests.faults.recorded_server import KILL_VARIABLE, STEPS_VARIABLE
+from tests.faults.operations import Operation
 from tests.faults.report import ANSWERED, LOST, NOT_REACHED
-from tests.faults.server_process import ServerProcess, free_address
-from tests.faults.snapshot import Shown, Stored, difference, look, open_stores, settled
+from tests.faults.site import Site
+from tests.faults.snapshot import Shown, Stored, difference, look, settled
 
-NAMESPACE = "steps"
-MODULE = "tests.faults.recorded_server"
 QUIET_SECONDS = 0.4
 """No step for so long, once nothing is left to apply: the mutation is over, and what follows it too. Shorter than the pause
 in which an idle projector looks for work."""
@@ -45,93 +40,61 @@ class Kill:
     moment: str
 
 
-async def prepared(directory: Path) -> Path:
-    """A data directory as every case finds it."""
-    server = ServerProcess(directory / "prepared", free_address())
-    await asyncio.to_thread(server.start)
-    try:
-        async with AsyncMemoir(server.address, namespace=NAMESPACE) as client:
-            await prepare(client)
-            await settled(client)
-    finally:
-        await asyncio.to_thread(server.stop)
-    return server.data
-
-
-async def record(operation: Operation, origin: Path, directory: Path) -> Reference:
+async def record(operation: Operation, site: Site) -> Reference:
     """Runs the operation undisturbed, repeats it after a restart, and looks at everything."""
-    server = _copied(origin, directory)
-    steps = directory / "steps"
-    try:
-        await asyncio.to_thread(server.start, module=MODULE, environment={STEPS_VARIABLE: str(steps)})
-        async with AsyncMemoir(server.address, namespace=NAMESPACE) as client:
-            await _quiet(client)
-            steps.touch()
-            await operation.run(client)
-            await settled(client)
-            recorded = await _recorded(steps)
-            first = await look(client)
-        await asyncio.to_thread(server.stop)
-        await asyncio.to_thread(server.start)
-        async with AsyncMemoir(server.address, namespace=NAMESPACE) as client:
-            await operation.run(client)
-            shown = await look(client)
-        assert shown == first, "repeating the operation changed something"
-    finally:
-        await asyncio.to_thread(server.stop)
-    return Reference(recorded, shown, await open_stores(server.data, NAMESPACE))
+    await site.begin()
+    async with site.client() as client:
+        await _quiet(client)
+        site.record()
+        await operation.run(client)
+        await settled(client)
+        recorded = await _recorded(site)
+        first = await look(client)
+    await site.restart()
+    async with site.client() as client:
+        await operation.run(client)
+        shown = await look(client)
+    assert shown == first, f"repeating the operation changed something: {difference(first, shown)}"
+    return Reference(recorded, shown, await site.stored())
 
 
-async def interrupt(kill: Kill, reference: Reference, origin: Path, directory: Path) -> str:
+async def interrupt(kill: Kill, reference: Reference, site: Site) -> str:
     """Kills the server at the step, starts it again, repeats the operation, and compares everything with the reference.
 
     Returns LOST, ANSWERED or NOT_REACHED. Raises AssertionError where they differ.
     """
-    server = _copied(origin, directory)
     seen: list[int] = []
+    await site.begin()
+    watcher = asyncio.create_task(_watch(site, seen))
     try:
-        steps = directory / "steps"
-        at = f"{kill.step}:{kill.moment}"
-        await asyncio.to_thread(
-            server.start, module=MODULE, environment={STEPS_VARIABLE: str(steps), KILL_VARIABLE: at}
-        )
-        watcher = asyncio.create_task(_watch(server.address, seen))
-        try:
-            async with AsyncMemoir(server.address, namespace=NAMESPACE) as client:
-                await _reached(1, seen)
-                await _quiet(client)
-                steps.touch()
-                answered = await _until_death(kill.operation, client, server)
-            died = not server.running()
-            steps.unlink()
-            await asyncio.to_thread(server.stop)
-            await asyncio.to_thread(server.start)
-            async with AsyncMemoir(server.address, namespace=NAMESPACE) as client:
-                if answered:
-                    found = difference(reference.shown, await look(client))
-                    assert not found, f"before the call was repeated: {found}"
-                await kill.operation.run(client)
-                shown = await look(client)
-            found = difference(reference.shown, shown)
-            assert not found, found
-            await _reached(shown.head, seen)
-        finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
+        async with site.client() as client:
+            await _reached(1, seen)
+            await _quiet(client)
+            site.record(f"{kill.step}:{kill.moment}")
+            answered = await _until_death(kill.operation, client, site)
+        died = not site.server.running()
+        site.stop_recording()
+        await site.restart()
+        async with site.client() as client:
+            if answered:
+                found = difference(reference.shown, await look(client))
+                assert not found, f"before the call was repeated: {found}"
+            await kill.operation.run(client)
+            shown = await look(client)
+        found = difference(reference.shown, shown)
+        assert not found, found
+        await _reached(shown.head, seen)
     finally:
-        await asyncio.to_thread(server.stop)
+        site.stop_recording()
+        watcher.cancel()
+        with suppress(asyncio.CancelledError):
+            await watcher
     assert seen == list(range(1, reference.shown.head + 1)), "the watch has a gap or a repeat"
-    found = difference(reference.stored, await open_stores(server.data, NAMESPACE))
+    found = difference(reference.stored, await site.stored())
     assert not found, found
     if not died:
         return NOT_REACHED
     return ANSWERED if answered else LOST
-
-
-def _copied(origin: Path, directory: Path) -> ServerProcess:
-    directory.mkdir(parents=True)
-    return ServerProcess(Path(shutil.copytree(origin, directory / "data")), free_address())
 
 
 async def _quiet(client: AsyncMemoir) -> None:
@@ -140,19 +103,20 @@ async def _quiet(client: AsyncMemoir) -> None:
     await asyncio.sleep(QUIET_SECONDS)
 
 
-async def _recorded(steps: Path) -> tuple[str, ...]:
+async def _recorded(site: Site) -> tuple[str, ...]:
     """The steps, once no more come; stops the recording."""
     size = -1
-    while size != (size := steps.stat().st_size):
+    while size != (size := site.journal.stat().st_size):
         await asyncio.sleep(QUIET_SECONDS)
-    return tuple(steps.rename(steps.with_suffix(".done")).read_text(encoding="utf-8").split())
+    site.stop_recording()
+    return tuple(site.journal.read_text(encoding="utf-8").split())
 
 
-async def _until_death(operation: Operation, client: AsyncMemoir, server: ServerProcess) -> bool:
+async def _until_death(operation: Operation, client: AsyncMemoir, site: Site) -> bool:
     """Runs the operation until the process has ended; whether the answer came before that."""
     running = asyncio.create_task(operation.run(client))
     deadline = float("inf")
-    while server.running() and time.monotonic() < deadline:
+    while site.server.running() and time.monotonic() < deadline:
         await asyncio.sleep(0.005)
         if running.done() and deadline == float("inf"):
             deadline = time.monotonic() + DEATH_SECONDS
@@ -166,8 +130,8 @@ async def _until_death(operation: Operation, client: AsyncMemoir, server: Server
     return True
 
 
-async def _watch(address: str, seen: list[int]) -> None:
-    async with AsyncMemoir(address, namespace=NAMESPACE) as client:
+async def _watch(site: Site, seen: list[int]) -> None:
+    async with site.client() as client:
         async for event in client.watch(start_revision=1, reconnect_timeout=None):
             seen.append(event.revision)  # noqa: PERF401 - others read the list while it grows
 

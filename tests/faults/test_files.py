@@ -17,8 +17,8 @@ from tests.faults.extent import ALL, SEED
 from tests.faults.operations import CALL_SECONDS
 from tests.faults.report import FILES, Finding, Report
 from tests.faults.server_process import ServerProcess, free_address
+from tests.faults.site import NAMESPACE
 from tests.faults.snapshot import Shown, difference, look, open_stores, settled
-from tests.faults.steps import NAMESPACE
 
 _DROP_FROM_BOUNDING_SET = 24
 _OVERRIDE_PERMISSIONS = (1, 2)

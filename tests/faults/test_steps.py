@@ -2,74 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 
-from tests.faults.extent import ALL, KILLS, SEED
-from tests.faults.operations import OPERATIONS, Operation
-from tests.faults.report import DIFFERENT, NOT_REACHED, STEPS, Finding, Report
-from tests.faults.steps import MOMENTS, Kill, Reference, interrupt, record
+from tests.faults.extent import KILLS
+from tests.faults.matrix import kill_everywhere
+from tests.faults.operations import OPERATIONS
+from tests.faults.report import STEPS, Report
+from tests.faults.site import CopiedSite, Site
 
 AT_ONCE = 4
-WRITES = (
-    *("ledger.commit", "ledger.save_plan", "ledger.execute_reset", "ledger.save_progress", "ledger.erase"),
-    *("ledger.finish_reset", "ledger.keep_vectors", "ledger.complete", "index.apply", "graph.apply"),
-)
-"""Steps that change something: they come in every order of events, so each of them must be reached."""
+WRITES = 3
+"""Kills at writes of each operation in a part run."""
+
+
+class PassingSite(CopiedSite):
+    """Takes its directory away, unless its case failed."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, failure, trace)
+        if failure is None:
+            shutil.rmtree(self.journal.parent)
 
 
 @pytest.mark.timeout(7200)
-async def test_a_kill_at_any_step_changes_nothing(origin: Path, tmp_path: Path, report: Report) -> None:
-    busy = asyncio.Semaphore(AT_ONCE)
+async def test_a_kill_at_any_step_changes_nothing(
+    origin: Path, tmp_path: Path, report: Report, tell: Callable[[str], None]
+) -> None:
+    def lane(name: str) -> Site:
+        return PassingSite(origin, tmp_path / name)
 
-    async def recording(operation: Operation) -> Reference:
-        async with busy:
-            return await record(operation, origin, tmp_path / operation.name)
-
-    recordings = await asyncio.gather(*(recording(operation) for operation in OPERATIONS))
-    references = dict(zip((operation.name for operation in OPERATIONS), recordings, strict=True))
-    failures: list[str] = []
-    missed: list[Kill] = []
-
-    async def one(number: int, kill: Kill) -> None:
-        directory = tmp_path / f"kill-{number}"
-        async with busy:
-            try:
-                outcome = await interrupt(kill, references[kill.operation.name], origin, directory)
-            except Exception as failure:  # noqa: BLE001 - reported below, with all the others
-                failures.append(f"{kill.operation.name} {kill.step} {kill.moment}, {directory}: {failure!r}")
-                outcome = DIFFERENT
-            else:
-                shutil.rmtree(directory)
-        if outcome == NOT_REACHED:
-            missed.append(kill)
-        report.add(Finding(STEPS, kill.operation.name, kill.step, outcome, kill.moment))
-
-    kills = _chosen(references)
-    await asyncio.gather(*(one(number, kill) for number, kill in enumerate(kills)))
-    assert failures == [], "\n".join(failures)
-    assert [kill for kill in missed if kill.step.startswith(WRITES)] == []
-    assert len(missed) <= len(kills) // 10, missed
-
-
-def _chosen(references: dict[str, Reference]) -> list[Kill]:
-    """All kills; in a part run a seeded choice, with each operation at least three times and at a write each time."""
-    of = [
-        [Kill(operation, step, moment) for step in references[operation.name].steps for moment in MOMENTS]
-        for operation in OPERATIONS
-    ]
-    if ALL:
-        return [kill for kills in of for kill in kills]
-    chance = random.Random(SEED)
-    chosen = [
-        kill for kills in of for kill in chance.sample([kill for kill in kills if kill.step.startswith(WRITES)], 3)
-    ]
-    rest = [kill for kills in of for kill in kills if kill not in chosen]
-    return chosen + chance.sample(rest, KILLS - len(chosen))
+    await kill_everywhere([lane] * AT_ONCE, STEPS, (WRITES, KILLS), report, tell)
 
 
 def test_every_operation_is_recorded_down_to_the_stores() -> None:

@@ -7,6 +7,7 @@ repeating it with the same request_id must bring it about exactly once.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ State = dict[str, str]
 """Text by memory id, of every memory that exists."""
 
 CALL_SECONDS = 30.0
-"""Deadline of every call: a slow machine must not look like a lost answer."""
+"""Deadline of a call: a slow machine must not look like a lost answer."""
+REPEAT_SECONDS = 0.1
+LOST = (Unavailable, DeadlineExceeded)
+"""Errors after which nobody knows whether a mutation took place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +54,47 @@ class Writer:
     removed: list[tuple[str, str]] = field(default_factory=list)
     """(memory id, last text) of what must never be found again."""
     counter: int = 0
+    patience: float = CALL_SECONDS
+    """Deadline of every mutation, in seconds."""
+    durability: str | None = None
+    """What a call waits for; None: what it waits for by itself."""
+    repeated: int = 0
+    """How often a call was sent again because its answer was lost."""
 
     async def work(self, client: AsyncMemoir) -> None:
         """Mutates until a call is lost; remembers that call as uncertain."""
-        while True:
-            mutation = self._choose()
+        while self.uncertain is None:
+            await self._mutate(client)
+
+    async def insist(self, client: AsyncMemoir, end: asyncio.Event) -> None:
+        """Mutates until the end, repeating each call under its request id until it is answered. At the end one may be
+        uncertain."""
+        while not end.is_set():
+            if self.uncertain is None:
+                await self._mutate(client)
+                continue
             try:
-                made = await mutation.run(client)
-            except (Unavailable, DeadlineExceeded):
-                self.uncertain = mutation
-                return
-            self._apply(mutation, made)
+                await self.repeat_uncertain(client)
+            except LOST:
+                await asyncio.sleep(REPEAT_SECONDS)
 
     async def repeat_uncertain(self, client: AsyncMemoir) -> None:
         """Sends the uncertain mutation again, under the same request id."""
-        if self.uncertain is not None:
-            mutation, self.uncertain = self.uncertain, None
-            self._apply(mutation, await mutation.run(client))
+        mutation = self.uncertain
+        if mutation is not None:
+            self.repeated += 1
+            made = await mutation.run(client)
+            self.uncertain = None
+            self._apply(mutation, made)
+
+    async def _mutate(self, client: AsyncMemoir) -> None:
+        mutation = self._choose()
+        try:
+            made = await mutation.run(client)
+        except LOST:
+            self.uncertain = mutation
+            return
+        self._apply(mutation, made)
 
     def _apply(self, mutation: Mutation, made: Mapping[str, str | None] | None) -> None:
         for memory_id, text in (mutation.changes or made or {}).items():
@@ -106,8 +134,9 @@ class Writer:
                 memory_id=label,
                 entities=[{"name": f"Thing {label}", "type": "thing"}],
                 relations=[{"subject": f"Thing {label}", "predicate": "OWNED_BY", "object": self.user_id}],
+                durability=self.durability,
                 request_id=label,
-                timeout=CALL_SECONDS,
+                timeout=self.patience,
             )
 
         return Mutation("create", label, run, {label: text}, 1)
@@ -117,7 +146,7 @@ class Writer:
 
         async def run(client: AsyncMemoir) -> None:
             items = [{"text": text, "memory_id": key, "user_id": self.user_id} for key, text in texts.items()]
-            await client.create_many(items, request_id=label, timeout=CALL_SECONDS)
+            await client.create_many(items, durability=self.durability, request_id=label, timeout=self.patience)
 
         return Mutation("create_many", label, run, texts, 5)
 
@@ -128,7 +157,13 @@ class Writer:
 
         async def run(client: AsyncMemoir) -> Mapping[str, str | None]:
             result = await client.add(
-                messages, user_id=self.user_id, mode="VERBATIM", session_id="s", request_id=label, timeout=CALL_SECONDS
+                messages,
+                user_id=self.user_id,
+                mode="VERBATIM",
+                session_id="s",
+                durability=self.durability,
+                request_id=label,
+                timeout=self.patience,
             )
             return {change.memory.id: change.memory.text for change in result.changes}
 
@@ -138,7 +173,9 @@ class Writer:
         (memory_id,), text = self._some(1), self._text(label)
 
         async def run(client: AsyncMemoir) -> None:
-            await client.update(memory_id, text=text, request_id=label, timeout=CALL_SECONDS)
+            await client.update(
+                memory_id, text=text, durability=self.durability, request_id=label, timeout=self.patience
+            )
 
         return Mutation("update", label, run, {memory_id: text}, 1)
 
@@ -146,7 +183,7 @@ class Writer:
         (memory_id,) = self._some(1)
 
         async def run(client: AsyncMemoir) -> None:
-            await client.delete(memory_id, request_id=label, timeout=CALL_SECONDS)
+            await client.delete(memory_id, durability=self.durability, request_id=label, timeout=self.patience)
 
         return Mutation("delete", label, run, {memory_id: None}, 1)
 
@@ -154,7 +191,7 @@ class Writer:
         memory_ids = self._some(2)
 
         async def run(client: AsyncMemoir) -> None:
-            await client.delete_many(memory_ids, request_id=label, timeout=CALL_SECONDS)
+            await client.delete_many(memory_ids, durability=self.durability, request_id=label, timeout=self.patience)
 
         return Mutation("delete_many", label, run, dict.fromkeys(memory_ids), 2)
 
@@ -173,8 +210,9 @@ class Writer:
                 memory_id=label,
                 valid_from=begin,
                 supersedes=[old],
+                durability=self.durability,
                 request_id=label,
-                timeout=CALL_SECONDS,
+                timeout=self.patience,
             )
 
         return Mutation("supersede", label, run, {label: text}, 2, closes=old)
@@ -183,7 +221,7 @@ class Writer:
         gone: dict[str, str | None] = dict.fromkeys(self.expected)
 
         async def run(client: AsyncMemoir) -> None:
-            plan = await client.plan_reset(user_id=self.user_id, request_id=f"{label}-plan", timeout=CALL_SECONDS)
-            await client.execute_reset(plan, request_id=label, timeout=CALL_SECONDS)
+            plan = await client.plan_reset(user_id=self.user_id, request_id=f"{label}-plan", timeout=self.patience)
+            await client.execute_reset(plan, request_id=label, timeout=self.patience)
 
         return Mutation("reset", label, run, gone, len(gone))

@@ -20,6 +20,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projector, "IDLE_SECONDS", 0.02)
     monkeypatch.setattr(projector, "LEDGER_RETRY_SECONDS", 0.02)
     monkeypatch.setattr(resets, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(resets, "TAKE_UP_SECONDS", 0.05)
 
 
 @pytest.fixture

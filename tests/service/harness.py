@@ -194,14 +194,24 @@ class Memoir:
             return [step async for step in self.resets.watch(NS, reset.reset_id, after_sequence=0)][-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several servers share: one ledger, opened by each, and projections that are open already."""
+
+    ledger: Callable[[], Ledger]
+    index: MemoryIndex
+    graph: EntityGraph
+
+
 @dataclass(slots=True)
 class World:
-    """What outlives a run of the service: the files, the clock, the ids."""
+    """What outlives a run of the service: the files, the clock, the ids; or what servers share instead of files."""
 
     directory: Path
     clock: SetClock = field(default_factory=SetClock)
     ids: CountingIds = field(default_factory=CountingIds)
     entropy: CountingEntropy = field(default_factory=CountingEntropy)
+    shared: Shared | None = None
 
     @asynccontextmanager
     async def running(
@@ -219,13 +229,14 @@ class World:
         cache = MemoryEmbeddingCache(1 << 20)
         inner = faulty(Embedder, counted, faults[StoreKind.EMBEDDER])  # type: ignore[type-abstract]
         embedder = CachedEmbedder(BatchingEmbedder(inner), cache)
-        ledger = faulty(
-            Ledger,  # type: ignore[type-abstract]
-            SqliteLedger(self.directory, entropy=self.entropy),
-            faults[StoreKind.LEDGER],
+        stores = self.shared or Shared(
+            lambda: SqliteLedger(self.directory, entropy=self.entropy),
+            SqliteIndex(self.directory),
+            SqliteGraph(self.directory),
         )
-        index = faulty(MemoryIndex, SqliteIndex(self.directory), faults[StoreKind.INDEX])  # type: ignore[type-abstract]
-        graph = faulty(EntityGraph, SqliteGraph(self.directory), faults[StoreKind.GRAPH])  # type: ignore[type-abstract]
+        ledger = faulty(Ledger, stores.ledger(), faults[StoreKind.LEDGER])  # type: ignore[type-abstract]
+        index = faulty(MemoryIndex, stores.index, faults[StoreKind.INDEX])  # type: ignore[type-abstract]
+        graph = faulty(EntityGraph, stores.graph, faults[StoreKind.GRAPH])  # type: ignore[type-abstract]
         projector = Projector(ledger=ledger, index=index, graph=graph, embedder=embedder, clock=self.clock)
         freshness = Freshness(ledger, projector)
         resets = Resets(
@@ -244,7 +255,7 @@ class World:
             prepare(faults)
         async with AsyncExitStack() as closing:
             closing.push_async_callback(embedder.close)
-            for store in (ledger, index, graph):
+            for store in (ledger,) if self.shared else (ledger, index, graph):
                 await store.open()
                 closing.push_async_callback(store.close)
             closing.push_async_callback(projector.stop)
@@ -264,7 +275,7 @@ class World:
                 faults=faults,
                 projector=projector,
                 freshness=freshness,
-                remembering=Remembering(ledger, freshness, self.clock, self.ids, guard),
+                remembering=Remembering(ledger, freshness, self.clock, self.ids, guard, embedder),
                 recalling=Recalling(
                     ledger=ledger,
                     index=index,

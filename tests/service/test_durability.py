@@ -201,11 +201,11 @@ async def test_other_namespaces_are_not_held_up_by_a_slow_wait(memoir: Memoir) -
 
 async def test_a_silence_of_the_ledger_is_not_held_against_the_projections(memoir: Memoir) -> None:
     """After it, with nothing left to apply, a write is INDEXED again."""
-    memoir.ledger_faults.fail("pending", times=10)
-    asked = memoir.ledger_faults.calls["pending"]
+    memoir.ledger_faults.fail("claim", times=10)
+    asked = memoir.ledger_faults.calls["claim"]
 
     async def answers_again() -> bool:
-        return memoir.ledger_faults.calls["pending"] > asked + 4
+        return memoir.ledger_faults.calls["claim"] > asked + 4
 
     await until(answers_again)
     assert (await write(memoir, calling())).durability is Durability.INDEXED

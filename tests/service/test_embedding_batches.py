@@ -44,3 +44,19 @@ async def test_a_batch_that_the_cosine_guard_looked_at(world: World) -> None:
         await memoir.settle()
         assert memoir.embedder_faults.calls["embed"] == 2, "the projector takes the guard's vectors"
         assert len(memoir.model.texts) == 64
+
+
+async def test_a_batch_whose_vectors_lie_in_memory(memoir: Memoir) -> None:
+    await memoir.remembering.create_many(NS, statements(64), calling())
+    await memoir.settle()
+    assert memoir.embedder_faults.calls["embed"] == 2
+    written = await memoir.remembering.create_many("elsewhere", statements(64), calling())
+    await memoir.settle()
+    assert memoir.embedder_faults.calls["embed"] == 2, "the commit took them along"
+    contents = [change.after.content_hash for change in written.changes if change.after is not None]
+    kept = await memoir.ledger.vectors("elsewhere", contents, memoir.embedder.model)
+    first = await memoir.ledger.vectors(NS, contents, memoir.embedder.model)
+    assert {content: vector.tolist() for content, vector in kept.items()} == {
+        content: vector.tolist() for content, vector in first.items()
+    }
+    assert len(kept) == 64

@@ -16,6 +16,10 @@ from tests.service.harness import ANA, NS, Memoir, World, calling, knows
 FILES = {StoreKind.INDEX: "index", StoreKind.GRAPH: "graph"}
 
 
+class Killed(Exception):
+    """Ends a start as a kill would: nothing after it is done."""
+
+
 async def fill(memoir: Memoir) -> None:
     """Ten versions of eight memories, one of them removed."""
     for i in range(8):
@@ -146,8 +150,8 @@ async def test_another_model_rebuilds_the_index_with_its_own_vectors(world: Worl
 async def test_a_crash_between_adopting_the_ledger_and_naming_the_model(world: World, again: int) -> None:
     """The index follows the ledger, but does not know its model: what is applied next must still be of one model, and
     a later change of the model must be noticed."""
-    with pytest.raises(StoreUnavailable):
-        async with world.running(prepare=lambda faults: faults[StoreKind.INDEX].fail("set_model", times=1)):
+    with pytest.raises(Killed):
+        async with world.running(prepare=lambda f: f[StoreKind.INDEX].fail("set_model", times=1, error=Killed)):
             pass
     async with world.running() as memoir:
         await fill(memoir)
@@ -218,8 +222,8 @@ async def test_a_crash_while_the_kept_relations_are_put_back(world: World) -> No
         await keep_relations(memoir)
     for path in files(world, StoreKind.GRAPH):
         path.unlink()
-    with pytest.raises(StoreUnavailable):
-        async with world.running(prepare=lambda faults: faults[StoreKind.GRAPH].fail("apply", times=1)):
+    with pytest.raises(Killed):
+        async with world.running(prepare=lambda faults: faults[StoreKind.GRAPH].fail("apply", times=1, error=Killed)):
             pass
     async with world.running() as memoir:
         await memoir.settle()

@@ -12,7 +12,6 @@ from memoir_server.domain.errors import MemoryNotFound, StoreUnavailable
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.search import (
     Completed,
-    Fold,
     Outcome,
     Phase,
     PhaseFailed,
@@ -25,6 +24,7 @@ from memoir_server.domain.search import (
 )
 from memoir_server.domain.store import Durability, StoreKind
 from memoir_server.service.call import Call
+from tests.service.fold import Fold
 from tests.service.harness import ANA, BO, NS, Memoir, calling, knows, patching
 
 
@@ -94,6 +94,13 @@ async def test_one_arm_of_the_index_fails(filled: Memoir, method: str, phase: Ph
     assert outcomes(result)[phase] is Outcome.FAILED
     assert stores(result) == {phase: "index"}
     assert result.hits[0].memory.memory_id == "bo"
+
+
+async def test_the_graph_answers_while_the_index_is_down(filled: Memoir) -> None:
+    filled.index_faults.down()
+    result = await filled.search("tea with Bo")
+    assert outcomes(result) == {Phase.KEYWORD: Outcome.FAILED, Phase.DENSE: Outcome.FAILED, Phase.GRAPH: Outcome.DONE}
+    assert [hit.memory.memory_id for hit in result.hits] == ["bo"]
 
 
 async def test_every_phase_failed(filled: Memoir) -> None:

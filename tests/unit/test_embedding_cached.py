@@ -172,6 +172,23 @@ async def test_what_is_at_hand_is_what_embed_gives(calls: list[tuple[bool, str]]
     assert cached.cache_failures == 0
 
 
+@given(st.lists(st.sampled_from(["a", "b", "tea"])), st.lists(st.sampled_from(["a", "b", "tea", "rain"])))
+async def test_all_at_hand_is_each_at_hand(kept: list[str], asked: list[str]) -> None:
+    cache = MemoryEmbeddingCache()
+    cached = CachedEmbedder(HashEmbedder(), cache)
+    await cached.embed(kept, kind=DOCUMENT)
+    if "b" in kept:
+        await cache.put_many({embedding_key(cached.model, "b", kind=DOCUMENT): b"damaged"})
+    hits, failures = cached.hits, cached.cache_failures
+    together = cached.all_at_hand(asked, kind=DOCUMENT)
+    counted = (cached.hits - hits, cached.cache_failures - failures)
+    hits, failures = cached.hits, cached.cache_failures
+    alone = [cached.at_hand(text, kind=DOCUMENT) for text in asked]
+    assert (cached.hits - hits, cached.cache_failures - failures) == counted
+    assert [None if v is None else v.tolist() for v in together] == [None if v is None else v.tolist() for v in alone]
+    assert HashEmbedder().all_at_hand(asked, kind=DOCUMENT) == [None] * len(asked)
+
+
 async def test_nothing_is_at_hand_that_was_not_kept_or_was_purged() -> None:
     cached = CachedEmbedder(HashEmbedder(), MemoryEmbeddingCache())
     assert cached.at_hand("tea", kind=DOCUMENT) is None

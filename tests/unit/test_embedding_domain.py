@@ -14,7 +14,10 @@ from memoir_server.domain.embedding import (
     embedding_key,
     embedding_keys,
     encode_vector,
+    keys_of_texts,
     stack_vectors,
+    view_vector,
+    view_vectors,
 )
 
 MODEL = EmbeddingModel("m", "1", 4)
@@ -51,6 +54,35 @@ def test_vectors_survive_their_bytes_and_damage_is_seen() -> None:
     assert decoded.flags.writeable
     for damaged in (b"", data[:-1], data + data, bytes(16), np.full(4, np.nan, dtype="<f4").tobytes()):
         assert decode_vector(damaged, 4) is None
+
+
+entries = st.sampled_from(
+    [
+        None,
+        b"",
+        bytes(16),
+        bytes(15),
+        encode_vector(np.array([0.5, -0.5, 0.5, 0.5], dtype=np.float32)),
+        encode_vector(np.array([0, 1, 0, 0], dtype=np.float32)),
+        encode_vector(np.array([1, 1, 0, 0], dtype=np.float32)),
+        np.full(4, np.nan, dtype="<f4").tobytes(),
+        np.full(4, 3e38, dtype="<f4").tobytes(),
+    ]
+)
+
+
+@given(st.lists(entries, max_size=6))
+def test_vectors_are_viewed_together_as_they_are_alone(data: list[bytes | None]) -> None:
+    together = view_vectors(data, 4)
+    alone = [None if entry is None else view_vector(entry, 4) for entry in data]
+    assert [None if v is None else v.tolist() for v in together] == [None if v is None else v.tolist() for v in alone]
+    assert all(vector is None or not vector.flags.writeable for vector in together)
+
+
+@given(st.lists(st.text(), max_size=4), st.booleans(), st.sampled_from(EmbedKind))
+def test_keys_of_texts_are_the_keys_of_each(texts: list[str], asymmetric: bool, kind: EmbedKind) -> None:
+    model = EmbeddingModel("m", "1", 4, asymmetric)
+    assert keys_of_texts(model, texts, kind=kind) == [embedding_key(model, text, kind=kind) for text in texts]
 
 
 def test_stacking() -> None:

@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
+from memoir_server.domain.duplicate import said_code
 from memoir_server.domain.memory import EntityMention, Memory, MemoryKind, Moment, Provenance, Scope
 
 MEMORY = Memory(
@@ -34,6 +35,19 @@ def test_a_placed_memory_differs_in_its_place_only() -> None:
     assert MEMORY.revision == 0
     with pytest.raises(FrozenInstanceError):
         placed.text = "changed"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("asked", [(), ("hash",), ("code",), ("hash", "code")])
+def test_what_was_computed_of_a_memory_holds_for_its_place(asked: tuple[str, ...]) -> None:
+    memory = replace(MEMORY)
+    if "hash" in asked:
+        assert memory.content_hash == memory.content_hash
+    if "code" in asked:
+        assert said_code(memory) == said_code(memory)
+    placed = memory.placed(namespace="n", revision=3, update_time=7, turn=2)
+    other = replace(MEMORY, text="likes rain", create_time=2)
+    assert placed.content_hash == replace(placed).content_hash != other.content_hash
+    assert said_code(placed) == said_code(replace(placed)) != said_code(other)
 
 
 @pytest.mark.parametrize(

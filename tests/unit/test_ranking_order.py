@@ -62,6 +62,36 @@ def test_ranking_is_a_total_order_with_ties_by_memory_id(
     assert keys == sorted(keys)
 
 
+@given(rows(), signals, recipes, graphs, st.integers(0, 28))
+def test_the_first_places_are_those_of_the_whole_ranking(
+    given_rows: list[Row],
+    signals: QuerySignals,
+    settings: RecipeSettings,
+    graph: dict[int, GraphEvidence],
+    first: int,
+) -> None:
+    found = evidence(given_rows)
+    whole = rank(found, signals, settings, graph=graph)
+    ranking = rank(found, signals, settings, graph=graph, first=first)
+    assert whole.candidates == ranking.candidates == len(whole) == len(given_rows)
+    assert min(first, len(given_rows)) <= len(ranking) <= len(given_rows)
+    for place in range(len(ranking)):
+        assert ranking.revision[place] == whole.revision[place]
+        assert ranking.score[place] == whole.score[place]
+        assert ranking.rank_score[place] == whole.rank_score[place]
+        assert ranking.parts(place) == whole.parts(place)
+
+
+def test_many_candidates_are_ranked_alike_whether_sorted_or_picked() -> None:
+    chance = random.Random(3)
+    many = [Row(revision=i, memory_id=f"{i % 9}-{i}", cosine=chance.randint(0, 40) / 40) for i in range(1, 301)]
+    whole = rank(evidence(many), NOTHING, BALANCED, graph={})
+    for first in (1, 10, 100, 200, 299):
+        ranking = rank(evidence(many), NOTHING, BALANCED, graph={}, first=first)
+        assert ranking.revision.tolist() == whole.revision.tolist()[: len(ranking)]
+        assert len(ranking) >= first
+
+
 @given(rows(), signals, recipes, graphs, st.randoms(use_true_random=False))
 def test_order_of_candidates_and_of_arms_does_not_matter(
     given_rows: list[Row],

@@ -10,6 +10,21 @@ from memoir_server.rpc.interceptors.auth import Role
 SHA = "ab" * 32
 
 
+SHARED = """
+[server]
+profile = "distributed"
+[ledger]
+url = "postgresql://memoir:pass-of-ledger@db/memoir"
+[index]
+url = "http://w:8080"
+grpc = "w:50051"
+api_key = "key-of-index"
+[graph]
+url = "bolt://g"
+password = "pass-of-graph"
+"""
+
+
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "memoir.toml"
     path.write_text(text)
@@ -76,6 +91,22 @@ def test_public_lists_every_key() -> None:
     assert len(public) > 20
 
 
+def test_the_profile_names_the_adapters(tmp_path: Path) -> None:
+    assert Settings().stores.adapters == ("sqlite", "sqlite", "sqlite", "")
+    shared = Settings.load(write(tmp_path, SHARED), {})
+    assert shared.stores.adapters == ("postgresql", "weaviate", "neo4j", "")
+    cached = Settings.load(write(tmp_path, SHARED + '[cache]\nurl = "redis://c"\n'), {"MEMOIR_LEDGER__ADAPTER": "acme"})
+    assert cached.stores.adapters == ("acme", "weaviate", "neo4j", "redis")
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    text = SHARED + '[cache]\nurl = "redis://:pass-of-cache@c"\nsecret = "of-cache"\n[cache.options]\na = "of-option"\n'
+    shown = Settings.load(write(tmp_path, text), {}).public()
+    assert shown["ledger.url"] == "postgresql://memoir:...@db/memoir"
+    assert shown["cache.options"] == {"a": "..."}
+    assert not [key for key, value in shown.items() if "pass-of" in str(value) or "of-" in str(value)]
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0:7600", "[::]:7600", "10.0.0.1:7600", "memoir.example:7600"])
 def test_an_open_address_needs_auth_or_a_word(address: str) -> None:
     with pytest.raises(SettingsError, match=r"nobody has to authenticate.*insecure"):
@@ -97,7 +128,18 @@ def test_loopback_addresses_are_free(address: str) -> None:
         ("[server]\nlisten = 7600\n", "server.listen", "put it in quotes"),
         ('[server]\nlisten = "7600"\n', "server.listen", "127.0.0.1:7600"),
         ('[server]\nlisten = "127.0.0.1:70000"\n', "server.listen", "127.0.0.1:7600"),
-        ('[server]\nprofile = "distributed"\n', "server.profile", "embedded"),
+        ('[server]\nprofile = "cluster"\n', "server.profile", 'use "embedded" or "distributed"'),
+        ('[server]\nprofile = "distributed"\n', "ledger.url", "postgresql://"),
+        (SHARED.replace("postgresql:", "mysql:"), "ledger.url", "postgresql://"),
+        (SHARED.replace("http:", "grpc:"), "index.url", "http://"),
+        (SHARED.replace("w:50051", "50051"), "index.grpc", "weaviate:50051"),
+        (SHARED.replace("bolt:", "http:"), "graph.url", "bolt://"),
+        (SHARED + '[cache]\nurl = "memcached://c"\n', "cache.url", "redis://"),
+        (SHARED + f'[cache]\nsecret = "{SHA}x"\n', "cache.secret", "shorter"),
+        (SHARED.replace("[graph]", "[graph]\nseconds = 0"), "graph.seconds", "above 0"),
+        ('[ledger]\nurl = "postgresql://u:p@h/d"\n', "ledger.url", "distributed"),
+        ("[index]\noptions = 3\n", "index.options", "[index.options]"),
+        ("[index.options]\nshards = 3\n", "index.options.shards", "in quotes"),
         ('[server]\nnamespace = "A b"\n', "server.namespace", "lower-case"),
         ('[server]\nreflection = "maybe"\n', "server.reflection", "true or false"),
         ("[server]\nmax_message_bytes = 1\n", "server.max_message_bytes", "65536 or more"),

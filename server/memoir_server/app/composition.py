@@ -1,4 +1,4 @@
-"""Builds a server from settings. The only place that names concrete stores."""
+"""Builds a server from settings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from dataclasses import dataclass
 
 import grpc
 
-from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
 from memoir_server.adapters.embedder.batching import BatchingEmbedder
 from memoir_server.adapters.embedder.cached import CachedEmbedder
 from memoir_server.adapters.embedder.hashing import HashEmbedder
-from memoir_server.adapters.graph.sqlite import GRAPH_FILE, SqliteGraph
-from memoir_server.adapters.index.sqlite import INDEX_FILE, SqliteIndex
-from memoir_server.adapters.ledger.sqlite import SqliteLedger
+from memoir_server.app.adapters import build_adapters
 from memoir_server.app.clock import SystemClock, UuidV7
 from memoir_server.app.health import Health
 from memoir_server.app.settings import Settings
@@ -62,6 +59,7 @@ from memoir_server.service.projector import Projector
 from memoir_server.service.recalling import Recalling
 from memoir_server.service.remembering import Remembering
 from memoir_server.service.resets import Resets
+from memoir_server.service.rounds import Rounds
 from memoir_server.service.scopes import Scopes
 
 FEATURES: Sequence[str] = ("context", "doctor", "graph", "graph_read", "reset", "scopes", "transfer", "watch")
@@ -71,6 +69,7 @@ _TRACED_STORES = {
     "ledger": ("commit", "get", "list_memories", "hydrate", "history"),
     "index": ("apply", "keyword", "dense"),
     "graph": ("apply", "match", "known_names", "entity", "entities", "relations", "traverse"),
+    "cache": ("get_many", "put_many", "purge"),
 }
 """Calls that get a span of their own where tracing is on."""
 
@@ -90,6 +89,7 @@ class Composition:
     accesses: Accesses
     history: History
     doctor: Doctor
+    rounds: Rounds
     remembering: Remembering
     recalling: Recalling
     graph_reading: GraphReading
@@ -169,28 +169,25 @@ class Composition:
 
 
 def compose(settings: Settings, telemetry: Telemetry) -> Composition:
-    """Builds the embedded profile. Opens nothing but the embedding model."""
-    directory = settings.server.data
-    directory.mkdir(parents=True, exist_ok=True)
+    """Builds it all. Opens nothing but the embedding model. Raises SettingsError, ModelError."""
+    settings.server.data.mkdir(parents=True, exist_ok=True)
     clock, background_clock, ids, entropy = _sources(settings)
-    cache = MemoryEmbeddingCache(settings.embedder.cache_bytes)
-    embedder = CachedEmbedder(_batching(settings), cache)
-    projection_files = (directory / INDEX_FILE, directory / GRAPH_FILE)
-    ledger = SqliteLedger(
-        directory, entropy=entropy, projections=projection_files, cache_bytes=settings.ledger.cache_bytes
-    )
-    index = SqliteIndex(directory, hot_bytes=settings.index.hot_bytes)
-    graph = SqliteGraph(directory)
-    for store, name in ((ledger, "ledger"), (index, "index"), (graph, "graph")):
-        telemetry.watch_store(store, name, _TRACED_STORES[name])
+    adapters = build_adapters(settings, entropy)
+    ledger, index, graph, cache = adapters.ledger, adapters.index, adapters.graph, adapters.cache
+    embedder = CachedEmbedder(build_embedder(settings), cache)
+    for (name, methods), store, system in zip(
+        _TRACED_STORES.items(), (ledger, index, graph, cache), settings.stores.adapters, strict=True
+    ):
+        telemetry.watch_store(store, name, methods, system=system or "memory")
     projector = Projector(ledger=ledger, index=index, graph=graph, embedder=embedder, clock=background_clock)
-    freshness = Freshness(ledger, projector)
+    freshness = Freshness(ledger, projector, longest=settings.limits.indexed_seconds)
     accesses = Accesses(
         ledger, background_clock, enabled=settings.accesses.enabled, flush_seconds=settings.accesses.flush_seconds
     )
     thresholds = Thresholds(default=settings.duplicates.cosine, namespaces=settings.duplicates.namespaces)
     guard = CosineGuard(ledger=ledger, index=index, embedder=embedder, projector=projector, thresholds=thresholds)
     projections: dict[StoreKind, Projection] = {StoreKind.INDEX: index, StoreKind.GRAPH: graph}
+    doctor = Doctor(ledger=ledger, projections=projections, embedder=embedder, projector=projector, clock=clock)
     return Composition(
         settings=settings,
         ledger=ledger,
@@ -204,8 +201,9 @@ def compose(settings: Settings, telemetry: Telemetry) -> Composition:
         sweeper=Sweeper(ledger, background_clock),
         accesses=accesses,
         history=History(ledger),
-        doctor=Doctor(ledger=ledger, projections=projections, embedder=embedder, projector=projector, clock=clock),
-        remembering=Remembering(ledger, freshness, clock, ids, guard),
+        doctor=doctor,
+        rounds=Rounds(doctor, ledger, seconds=settings.doctor.every_seconds, sample=settings.doctor.sample),
+        remembering=Remembering(ledger, freshness, clock, ids, guard, embedder),
         recalling=Recalling(
             ledger=ledger,
             index=index,
@@ -237,7 +235,8 @@ def _sources(settings: Settings) -> tuple[Clock, Clock, IdSource, Callable[[int]
     return clock, clock, UuidV7(), os.urandom
 
 
-def _batching(settings: Settings) -> Embedder:
+def build_embedder(settings: Settings) -> Embedder:
+    """The embedder of the settings, without a cache. Raises ModelError."""
     chosen = settings.embedder
     return BatchingEmbedder(_model(settings), max_batch=chosen.max_batch, parallel=chosen.threads)
 

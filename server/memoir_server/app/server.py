@@ -21,6 +21,7 @@ from memoir_server.app.health import Health
 from memoir_server.app.settings import Settings, SettingsError
 from memoir_server.app.telemetry import Telemetry, configure
 from memoir_server.app.version import VERSION
+from memoir_server.domain.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +74,17 @@ class Server:
         parts = self._composition = compose(self._settings, self._telemetry)
         closing.push_async_callback(parts.embedder.close)
         parts.validator.self_test(parts.contract)
-        for store in (parts.ledger, parts.index, parts.graph):
-            # Closed even when opening fails half-way.
-            closing.push_async_callback(store.close)
-            await store.open()
+        # Closed even when opening fails half-way.
+        closing.push_async_callback(parts.ledger.close)
+        await parts.ledger.open()
+        for projection in (parts.index, parts.graph):
+            closing.push_async_callback(projection.close)
+            try:
+                await projection.open()
+            except StoreUnavailable as outage:
+                if not projection.may_return:
+                    raise
+                logger.warning("starting without it: %s", outage)
         closing.push_async_callback(parts.projector.stop)
         await parts.projector.start()
         closing.push_async_callback(parts.resets.stop)
@@ -85,6 +93,8 @@ class Server:
         await parts.sweeper.start()
         closing.push_async_callback(parts.accesses.stop)
         await parts.accesses.start()
+        closing.push_async_callback(parts.rounds.stop)
+        await parts.rounds.start()
         health = self._health = parts.health()
         closing.push_async_callback(health.stop)
         self._grpc, self.address = self._bind(parts, health)

@@ -12,6 +12,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from memoir_server.app.settings_stores import (
+    CacheSettings,
+    GraphSettings,
+    IndexSettings,
+    LedgerSettings,
+    StoreSettings,
+    without_password,
+)
 from memoir_server.app.settings_values import ApiKeySettings, SettingsError, nearest, parse_value
 
 __all__ = ["ApiKeySettings", "Settings", "SettingsError"]
@@ -32,7 +40,7 @@ class ServerSettings:
     data: Path = Path(".memoir")
     """Directory for everything the server keeps."""
     profile: str = "embedded"
-    """How the stores are run."""
+    """How the stores are run: "embedded", as files of this server, or "distributed", shared between servers."""
     namespace: str = "default"
     """Namespace of calls that name none."""
     insecure: bool = False
@@ -43,14 +51,6 @@ class ServerSettings:
     """Largest request taken; pages are kept below it too."""
     drain_seconds: float = 10.0
     """Time that calls in hand get to finish when the server is told to stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerSettings:
-    """The ledger."""
-
-    cache_bytes: int = 64 * 1024 * 1024
-    """Memory for memories that searches have shown, and the speakers of scopes; 0 holds none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +65,6 @@ class EmbedderSettings:
     """Texts embedded together at most."""
     cache_bytes: int = 64 * 1024 * 1024
     """Memory for vectors of texts seen before; 0 keeps none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexSettings:
-    """The index."""
-
-    hot_bytes: int = 1 << 30
-    """Memory for index entries in use; 0 holds none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +88,16 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings:
+    """Checking the projections against the ledger in the background."""
+
+    every_seconds: float = 0.0
+    """Time between checks of all namespaces; 0: none."""
+    sample: int = 1000
+    """Memories of each namespace that one check examines, chosen at random; 0: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
     """Who may call. Without keys everybody may do everything."""
 
@@ -112,6 +114,8 @@ class LimitSettings:
     """Open watches."""
     calls_per_second: float = 0.0
     """Rate limit per principal; 0 means none."""
+    indexed_seconds: float = 2.0
+    """Longest that a write waits to be indexed, before it answers that it is accepted."""
     burst: int = 100
     """Calls a principal may make at once before the rate limit binds."""
 
@@ -143,8 +147,11 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    graph: GraphSettings = field(default_factory=GraphSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     duplicates: DuplicateSettings = field(default_factory=DuplicateSettings)
     accesses: AccessSettings = field(default_factory=AccessSettings)
+    doctor: DoctorSettings = field(default_factory=DoctorSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
@@ -163,6 +170,13 @@ class Settings:
         raw.update(overrides or {})
         return check(_build(raw))
 
+    @property
+    def stores(self) -> StoreSettings:
+        """What the settings say about the stores."""
+        return StoreSettings(
+            profile=self.server.profile, ledger=self.ledger, index=self.index, graph=self.graph, cache=self.cache
+        )
+
     def public(self) -> dict[str, object]:
         """Every setting as "section.key", in order, without secrets."""
         shown: dict[str, object] = {}
@@ -172,8 +186,13 @@ class Settings:
                 value = getattr(values, entry.name)
                 if entry.name == "api_keys":
                     value = [key.public() for key in value]
+                if entry.metadata.get("secret"):
+                    value = "..." if value else ""
+                if entry.name == "url":
+                    value = without_password(value)
                 if isinstance(value, Mapping):
-                    value = dict(value)
+                    # Options of others may be secrets.
+                    value = dict.fromkeys(value, "...") if entry.name == "options" else dict(value)
                 shown[f"{section.name}.{entry.name}"] = str(value) if isinstance(value, Path) else value
         return shown
 
@@ -183,8 +202,11 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "ledger": LedgerSettings,
     "embedder": EmbedderSettings,
     "index": IndexSettings,
+    "graph": GraphSettings,
+    "cache": CacheSettings,
     "duplicates": DuplicateSettings,
     "accesses": AccessSettings,
+    "doctor": DoctorSettings,
     "auth": AuthSettings,
     "limits": LimitSettings,
     "telemetry": TelemetrySettings,
@@ -243,8 +265,7 @@ def check(settings: Settings) -> Settings:
         raise SettingsError(
             "server.listen", server.listen, "is not HOST:PORT", "write an address such as 127.0.0.1:7600"
         )
-    if server.profile != "embedded":
-        raise SettingsError("server.profile", server.profile, "is not a profile of this server", 'use "embedded"')
+    settings.stores.check()
     if not server.namespace.replace("-", "a").isalnum() or not server.namespace[:1].islower():
         raise SettingsError(
             "server.namespace", server.namespace, "is not a namespace", "use lower-case letters, digits and hyphens"
@@ -267,10 +288,13 @@ def check(settings: Settings) -> Settings:
     for namespace, cosine in settings.duplicates.namespaces.items():
         _cosine(f"duplicates.namespaces.{namespace}", cosine)
     _at_least("accesses.flush_seconds", settings.accesses.flush_seconds, 0.1)
+    _at_least("doctor.every_seconds", settings.doctor.every_seconds, 0)
+    _at_least("doctor.sample", settings.doctor.sample, 0)
     _at_least("limits.max_calls", limits.max_calls, 1)
     _at_least("limits.max_watches", limits.max_watches, 1)
     _at_least("limits.calls_per_second", limits.calls_per_second, 0)
     _at_least("limits.burst", limits.burst, 1)
+    _at_least("limits.indexed_seconds", limits.indexed_seconds, 0)
     _at_least("telemetry.metrics_seconds", settings.telemetry.metrics_seconds, 1)
     endpoint = settings.telemetry.otlp_endpoint
     if endpoint and not endpoint.startswith(("http://", "https://")):

@@ -61,6 +61,8 @@ def parse_value(key: str, value: Any, declared: str) -> Any:
         return _text(key, value)
     if declared == "Mapping[str, float]":
         return _by_namespace(key, value)
+    if declared == "Mapping[str, str]":
+        return _options(key, value)
     return _api_keys(key, value)
 
 
@@ -93,6 +95,20 @@ def _number(key: str, value: Any, *, whole: bool) -> int | float:
         return value
     kind = "a whole number" if whole else "a number"
     raise SettingsError(key, value, f"is not {kind}", f"give {kind}")
+
+
+def _options(key: str, value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            raise SettingsError(key, "...", "is not JSON", 'in the environment, write {"name": "value"}') from None
+    if not isinstance(value, dict):
+        raise SettingsError(key, "...", "is not a table", f"write [{key}] and a line for each option below it")
+    for name, entry in value.items():
+        if not isinstance(entry, str):
+            raise SettingsError(f"{key}.{name}", "...", "is not text", 'put it in quotes: "..."')
+    return dict(value)
 
 
 def _by_namespace(key: str, value: Any) -> dict[str, float]:

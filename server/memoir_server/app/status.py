@@ -51,8 +51,8 @@ class Stores:
         return await asyncio.gather(
             self._ledger_status(namespace),
             *(self._projection_status(store, namespace) for store in PROJECTIONS),
-            self._plain_status(StoreKind.CACHE, self._ask_cache),
-            self._plain_status(StoreKind.EMBEDDER, self._ask_embedder),
+            self._cache_status(),
+            self._embedder_status(),
         )
 
     def ready(self, statuses: Sequence[StoreStatus]) -> bool:
@@ -100,17 +100,27 @@ class Stores:
             degraded=degraded,
         )
 
-    async def _plain_status(self, store: StoreKind, ask: Callable[[], Awaitable[str]]) -> StoreStatus:
+    async def _cache_status(self) -> StoreStatus:
+        async def ask() -> str:
+            await self._cache.get_many([])
+            return ""
+
         reachable, version, latency_us = await _timed(ask)
-        return StoreStatus(store=store, reachable=reachable, version=version, latency_us=latency_us)
+        return StoreStatus(
+            store=StoreKind.CACHE,
+            reachable=reachable,
+            version=version,
+            latency_us=latency_us,
+            breaker=self._cache.breaker,
+        )
 
-    async def _ask_cache(self) -> str:
-        await self._cache.get_many([])
-        return ""
+    async def _embedder_status(self) -> StoreStatus:
+        async def ask() -> str:
+            await self._embedder.embed([_PROBE_TEXT], kind=EmbedKind.QUERY)
+            return str(self._embedder.model)
 
-    async def _ask_embedder(self) -> str:
-        await self._embedder.embed([_PROBE_TEXT], kind=EmbedKind.QUERY)
-        return str(self._embedder.model)
+        reachable, version, latency_us = await _timed(ask)
+        return StoreStatus(store=StoreKind.EMBEDDER, reachable=reachable, version=version, latency_us=latency_us)
 
 
 async def _timed(ask: Callable[[], Awaitable[str]]) -> tuple[bool, str, int]:

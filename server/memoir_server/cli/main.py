@@ -11,11 +11,25 @@ from rich.text import Text
 from memoir import MemoirError, Unavailable
 from memoir_server.adapters.embedder.model_files import ModelError
 from memoir_server.app.settings_values import SettingsError
-from memoir_server.cli import browse, config, context, doctor, edit, history, memories, models, reset, serve, transfer
+from memoir_server.cli import (
+    browse,
+    config,
+    context,
+    doctor,
+    edit,
+    history,
+    memories,
+    models,
+    move,
+    reset,
+    serve,
+    transfer,
+)
 from memoir_server.cli.import_error import ImportFileError
 from memoir_server.cli.transcript import TranscriptError
 from memoir_server.domain.errors import MemoirError as ServerError
 from memoir_server.ports.embedder import EmbedderUnavailable
+from memoir_server.ports.ledger_copy import MoveRefused
 
 app = typer.Typer(
     name="memoir",
@@ -41,6 +55,7 @@ app.command("reset")(reset.reset)
 app.command("export")(transfer.export)
 app.command("import")(transfer.import_)
 app.command("doctor")(doctor.doctor)
+app.command("move")(move.move)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 
@@ -56,6 +71,7 @@ _REFUSALS = (
     EmbedderUnavailable,
     TranscriptError,
     ImportFileError,
+    MoveRefused,
 )
 
 

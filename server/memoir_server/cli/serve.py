@@ -17,7 +17,10 @@ from memoir_server.cli.render import messages, print_json
 def serve(
     data: Annotated[Path | None, typer.Option("--data", help="Directory for everything the server keeps.")] = None,
     listen: Annotated[str | None, typer.Option("--listen", help="HOST:PORT; port 0 picks a free one.")] = None,
-    profile: Annotated[Literal["embedded"] | None, typer.Option("--profile", help="How the stores are run.")] = None,
+    profile: Annotated[
+        Literal["embedded", "distributed"] | None,
+        typer.Option("--profile", help="Files of this server, or stores shared with others."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Settings file (TOML).", exists=True, dir_okay=False)
     ] = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import Memory, MemoryKind, Scope
 from memoir_server.domain.time import Instant
 
@@ -101,6 +102,12 @@ class Head:
     commit_time: Instant = 0
 
 
+make_draft = maker(Draft)
+"""`Draft`, where many are made."""
+make_change = maker(Change)
+"""`Change`, where many are made."""
+
+
 def stamp(
     namespace: str, drafts: Sequence[Draft], *, head: Head, now: Instant, origin: Origin, first_turns: Sequence[int]
 ) -> tuple[Change, ...]:
@@ -123,7 +130,7 @@ def stamp(
                 turn=turn if fresh_episode else after.turn,
             )
         changes.append(
-            Change(
+            make_change(
                 namespace=namespace,
                 revision=revision,
                 commit_time=commit_time,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import (
     EntityMention,
     MemoryKind,
@@ -55,6 +56,10 @@ class NewMemory:
     entities: tuple[EntityMention, ...] = ()
     relations: tuple[RelationStatement, ...] = ()
     supersedes: tuple[str, ...] = ()
+
+
+make_new_memory = maker(NewMemory)
+"""`NewMemory`, where many are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

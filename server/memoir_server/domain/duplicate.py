@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Moment, Provenance
 from memoir_server.domain.time import Instant
 
@@ -78,13 +79,16 @@ class Twin:
         return held and (self.content == _content(memory) or (turn and self.content == _turn(memory)))
 
 
+_make_twin = maker(Twin)
+
+
 def twin_of_memory(memory: Memory, *, create_time_given: bool, valid_from_given: bool) -> Twin | None:
     """The twins of a memory made by a client; None for a turn that nothing tells from another with the same words."""
     if memory.kind is MemoryKind.EPISODE and not (create_time_given or _first(memory).message_id):
         return None
     content = _content(memory)
-    return Twin(
-        code=said_code(memory) if memory.kind is MemoryKind.EPISODE else _code(content),
+    return _make_twin(
+        code=said_code(memory) if memory.kind is MemoryKind.EPISODE else memory.said_code(lambda _: _code(content)),
         content=content,
         create_time=memory.create_time if create_time_given else None,
         valid_from=memory.valid_from if valid_from_given else None,
@@ -110,7 +114,7 @@ def twin_of_message(episode: Memory, *, create_time_given: bool) -> Twin | None:
 
 def said_code(memory: Memory) -> int:
     """64 bits that are equal for memories that say the same, signed. Of two with the same code, compare the rest."""
-    return _code(_identity(memory))
+    return memory.said_code(_computed_code)
 
 
 def stands_for(known: Memory, new: Memory) -> bool:
@@ -128,6 +132,10 @@ def stands_for(known: Memory, new: Memory) -> bool:
 def _not_before(end: Instant | None, other: Instant | None) -> bool:
     """Whether one end is not earlier than the other; None is no end."""
     return end is None or (other is not None and end >= other)
+
+
+def _computed_code(memory: Memory) -> int:
+    return _code(_identity(memory))
 
 
 def _code(content: bytes) -> int:
@@ -148,27 +156,32 @@ def _turn(memory: Memory) -> bytes:
 
 def _content(memory: Memory) -> bytes:
     """Everything a caller says, but for the two times that the server may fill in."""
+    provenance, entities, relations = memory.provenance, memory.entities, memory.relations
     return _encode(
         (
-            memory.kind,
+            int(memory.kind),
             _scope(memory),
             _text(memory.text),
-            [(name, _value(value)) for name, value in sorted(memory.metadata.items())],
+            # An empty tuple has the bytes of an empty list, and most memories have no more.
+            [(name, _value(value)) for name, value in sorted(memory.metadata.items())] if memory.metadata else (),
             _number(memory.importance),
             memory.valid_until,
             memory.expire_time,
-            [(p.session_id, p.message_id, p.role, p.actor_id, p.quote, p.create_time) for p in memory.provenance],
-            [(e.name, e.type, e.aliases) for e in memory.entities],
-            [
+            provenance
+            and [(p.session_id, p.message_id, p.role, p.actor_id, p.quote, p.create_time) for p in provenance],
+            entities and [(e.name, e.type, e.aliases) for e in entities],
+            relations
+            and [
                 (r.subject, r.predicate, r.object, _number(r.confidence), r.valid_from, r.valid_until)
-                for r in memory.relations
+                for r in relations
             ],
         )
     )
 
 
 def _scope(memory: Memory) -> tuple[str | None, ...]:
-    return (memory.scope.user_id, memory.scope.agent_id, memory.scope.session_id)
+    scope = memory.scope
+    return (scope.user_id, scope.agent_id, scope.session_id)
 
 
 def _text(text: str) -> str:

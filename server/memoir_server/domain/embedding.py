@@ -80,6 +80,17 @@ def embedding_key(model: EmbeddingModel, text: str, *, kind: EmbedKind = EmbedKi
     return digest.digest()
 
 
+def keys_of_texts(model: EmbeddingModel, texts: Sequence[str], *, kind: EmbedKind = EmbedKind.DOCUMENT) -> list[bytes]:
+    """`embedding_key` of each text."""
+    beginning = _key_beginning(model, kind)
+    keys = []
+    for text in texts:
+        digest = beginning.copy()
+        digest.update(_framed(text))
+        keys.append(digest.digest())
+    return keys
+
+
 @functools.lru_cache(maxsize=64)
 def _key_beginning(model: EmbeddingModel, kind: EmbedKind) -> hashlib._Hash:
     """What all keys of a model and a kind have in common. Copied, never updated."""
@@ -129,6 +140,22 @@ def view_vector(data: bytes, dimension: int) -> Vector | None:
     if not abs(squared - 1.0) <= 2 * UNIT_NORM_TOLERANCE:
         return None
     return vector
+
+
+def view_vectors(entries: Sequence[bytes | None], dimension: int) -> list[Vector | None]:
+    """`view_vector` of each entry, all checked at once and copied together; None stays None."""
+    size = dimension * _BYTES_PER_COMPONENT
+    whole = [(position, entry) for position, entry in enumerate(entries) if entry is not None and len(entry) == size]
+    views: list[Vector | None] = [None] * len(entries)
+    if whole:
+        data = np.frombuffer(b"".join([entry for _, entry in whole]), dtype=_WIRE_TYPE)
+        rows = data.astype(np.float32, copy=False).reshape(len(whole), dimension)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sound = np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= 2 * UNIT_NORM_TOLERANCE
+        for (position, _), row, unit in zip(whole, rows, sound.tolist(), strict=True):
+            if unit:
+                views[position] = row
+    return views
 
 
 def stack_vectors(rows: Sequence[Vector], dimension: int) -> Vectors:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import NEVER, Memory, MemoryKind, Scope
 from memoir_server.domain.time import Instant
 
@@ -44,11 +45,19 @@ class IndexEntry:
     vector: NDArray[np.float32]
 
 
+_make_entry = maker(IndexEntry)
+
+
+def asks(text: str) -> bool:
+    """Whether a text ends as a question does."""
+    return text.rstrip().endswith(("?", "？", "؟"))
+
+
 def describe(
     memory: Memory, *, terms: tuple[str, ...], vector: NDArray[np.float32], retired: int = NEVER
 ) -> IndexEntry:
     """The entry of a version whose terms and vector are known."""
-    return IndexEntry(
+    return _make_entry(
         memory_id=memory.memory_id,
         revision=memory.revision,
         retired=retired,
@@ -60,7 +69,7 @@ def describe(
         importance=memory.importance,
         speaker=memory.speaker,
         turn=memory.turn,
-        asks=memory.text.rstrip().endswith(("?", "？", "؟")),
+        asks=asks(memory.text),
         terms=terms,
         vector=vector,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final, TypeAlias
+from typing import TypeAlias
 
+from memoir_server.domain.making import maker
 from memoir_server.domain.time import Instant
 
 NEVER = 2**53 - 1
@@ -105,14 +106,18 @@ class RelationStatement:
     valid_until: Instant | None = None
 
 
-class _Referable:
-    """Lets caches refer to an object without keeping it."""
+class _Lasting:
+    """Lets caches refer to an object without keeping it, and keeps what was computed from it: a memory says the same
+    for as long as it is that object."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_content_hash", "_said_code")
+
+    _content_hash: bytes
+    _said_code: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory(_Referable):
+class Memory(_Lasting):
     """One version of a memory. A version never changes; a change makes a new one under a new revision."""
 
     namespace: str
@@ -139,16 +144,35 @@ class Memory(_Referable):
 
     def placed(self, *, namespace: str, revision: int, update_time: Instant, turn: int) -> Memory:
         """The version as it stands in the log."""
-        place = _Open()
-        for name in _FIELDS:
-            setattr(place, name, getattr(self, name))
-        place.namespace = namespace
-        place.revision = revision
-        place.update_time = update_time
-        place.turn = turn
-        place.__class__ = Memory
-        memory: Memory = place
-        return memory
+        placed = make_memory(
+            namespace=namespace,
+            memory_id=self.memory_id,
+            text=self.text,
+            kind=self.kind,
+            scope=self.scope,
+            metadata=self.metadata,
+            importance=self.importance,
+            valid_from=self.valid_from,
+            valid_until=self.valid_until,
+            expire_time=self.expire_time,
+            create_time=self.create_time,
+            update_time=update_time,
+            provenance=self.provenance,
+            entities=self.entities,
+            relations=self.relations,
+            revision=revision,
+            supersedes=self.supersedes,
+            superseded_by=self.superseded_by,
+            turn=turn,
+        )
+        # Its place is no part of what it says.
+        try:
+            object.__setattr__(placed, "_content_hash", self._content_hash)
+            object.__setattr__(placed, "_said_code", self._said_code)
+        except AttributeError:
+            # Nobody has asked for it yet.
+            return placed
+        return placed
 
     @property
     def etag(self) -> str:
@@ -171,7 +195,21 @@ class Memory(_Referable):
     @property
     def content_hash(self) -> bytes:
         """SHA-256 of `indexed_text`: equal hash, equal vector."""
-        return hashlib.sha256(self.indexed_text.encode()).digest()
+        try:
+            return self._content_hash
+        except AttributeError:
+            computed = hashlib.sha256(self.indexed_text.encode()).digest()
+            object.__setattr__(self, "_content_hash", computed)
+            return computed
+
+    def said_code(self, compute: Callable[[Memory], int]) -> int:
+        """What `compute` makes of the memory, computed once: see `domain.duplicate.said_code`."""
+        try:
+            return self._said_code
+        except AttributeError:
+            computed = compute(self)
+            object.__setattr__(self, "_said_code", computed)
+            return computed
 
     def expired(self, now: Instant) -> bool:
         """True from expire_time on."""
@@ -184,6 +222,7 @@ class Memory(_Referable):
         )
 
 
-_Open: Any = type("_Open", Memory.__bases__, {"__slots__": Memory.__slots__})
-"""A memory while its fields are being set: `dataclasses.replace` takes four times as long, on every write."""
-_FIELDS: Final = tuple(field.name for field in fields(Memory))
+make_memory = maker(Memory)
+"""`Memory`, where many are made."""
+make_scope = maker(Scope)
+"""`Scope`, where many are made."""

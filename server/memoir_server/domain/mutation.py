@@ -35,7 +35,8 @@ class Decision:
 
 
 class Decide(Protocol):
-    """Decides a mutation from the current memories. Pure and quick: it runs while the namespace is locked.
+    """Decides a mutation from the current memories. Pure and quick: it runs while the namespace is locked, and once
+    more when a job beside it has spoiled their common transaction.
 
     `found` holds those of the mutation's memory_ids that exist and have not expired, and the memories that match one of
     its twins. A MemoirError it raises undoes the mutation and reaches the caller.

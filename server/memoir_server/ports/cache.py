@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+from memoir_server.domain.store import BreakerState
+
 
 class CacheUnavailable(Exception):
     """The cache cannot answer now. Callers go on without it: it never decides an answer."""
@@ -31,6 +33,11 @@ class EmbeddingCache(ABC):
     def at_hand(self, key: bytes) -> bytes | None:
         """The entry of a key that lies in this process's memory; None when it does not or nobody knows. Never waits.
         A cache elsewhere has nothing at hand."""
+        return None
+
+    @property
+    def breaker(self) -> BreakerState | None:
+        """State of its circuit breaker; None for a cache that has none."""
         return None
 
     @abstractmethod

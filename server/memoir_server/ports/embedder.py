@@ -62,6 +62,10 @@ class Embedder(ABC):
         nothing at hand."""
         return None
 
+    def all_at_hand(self, texts: Sequence[str], *, kind: EmbedKind) -> list[Vector | None]:
+        """`at_hand` of each text."""
+        return [self.at_hand(text, kind=kind) for text in texts]
+
     async def purge(self, texts: Sequence[str]) -> None:  # noqa: B027 - most embedders have nothing to do
         """Forget whatever is kept of ``texts``, in calls in flight too; used by erasure. An embedder that keeps nothing
         has nothing to do.

@@ -68,6 +68,22 @@ class MemoryIndex(Projection):
         """The nearest entries by cosine to the unit vector, shape (dimension,); and, whatever their rank, the entries
         of the revisions `also` names (ascending), as far as the query allows them."""
 
+    def keyword_at_hand(self, namespace: str, terms: Sequence[str], query: IndexQuery) -> KeywordCandidates | None:
+        """What `keyword` would answer, where all it needs lies in memory and takes less than a millisecond; else None:
+        ask `keyword`. Never waits. A store that keeps nothing in memory has nothing at hand."""
+        return None
+
+    def dense_at_hand(
+        self,
+        namespace: str,
+        vector: NDArray[np.float32],
+        query: IndexQuery,
+        *,
+        also: NDArray[np.int64] = NO_REVISIONS,
+    ) -> DenseCandidates | None:
+        """The same of `dense`."""
+        return None
+
     @abstractmethod
     async def model(self) -> EmbeddingModel | None:
         """Model of the stored vectors; None while the index is empty."""

@@ -16,6 +16,7 @@ from memoir_server.domain.duplicate import Twin
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.filter import Family
 from memoir_server.domain.graph import MemoryFacts
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import NEVER, Memory, Scope
 from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetTarget, StoreEffect
@@ -73,6 +74,43 @@ class Work:
     attempts: int
     live: bool
     retired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """This server's sole right to change one namespace of a projection, or all of it where `namespace` is None.
+
+    `token` is another one whenever the right has changed hands.
+    """
+
+    store: StoreKind
+    namespace: str | None
+    token: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease, the watermark of its namespace, and due work in revision order; none when all of it is postponed."""
+
+    lease: Lease
+    applied: int
+    work: Sequence[Work]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a server was given to do. `seen` is for `Ledger.wait_for_work`."""
+
+    claims: Sequence[Claim]
+    seen: int = 0
+
+
+class LeaseLost(Exception):
+    """Another server may do, or has done, what this one had a lease for; what this one knows of it is out of date."""
+
+
+make_work = maker(Work)
+"""`Work`, where much is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,27 +269,75 @@ class Ledger(ABC):
     async def verify_chain(self, namespace: str) -> bool:
         """Recomputes the chain of event digests (semantics 13). True when every link holds."""
 
+    # -- servers that share the ledger
+
+    @abstractmethod
+    async def renew(self, model: EmbeddingModel) -> float:
+        """Says that this server lives, and embeds with the model: nobody takes what it has leased for as many seconds
+        from the moment of the call as this returns. After that another server may take it over; what nobody took is
+        still this one's when it renews. math.inf: the ledger has one server only, whose leases cost nothing and never
+        end, and the other methods of leases always succeed."""
+
+    @abstractmethod
+    async def resign(self) -> None:
+        """Gives everything back at once; a later `renew` begins anew."""
+
+    @abstractmethod
+    async def others_with_another_model(self, model: EmbeddingModel) -> int:
+        """Other live servers of this ledger that embed with another model."""
+
+    @abstractmethod
+    async def claim(self, store: StoreKind, *, limit: int, now: Instant) -> Claims:
+        """Leases namespaces with work to this server, those it has among them, and returns their due work, as
+        `pending` would, `limit` in all. Leases of earlier claims for the store that are not among these are given back.
+        Passed over: what another live server has, or waits for with `hold`; and for a second or so the work of another
+        server's commits, which does it itself if it can. A lease may be given back as soon as all of its work is
+        completed."""
+
+    @abstractmethod
+    async def hold(self, store: StoreKind, namespace: str | None) -> Lease | None:
+        """Leases one namespace whether it has work or not, or the whole projection (None), which no other server
+        then claims anything of. None while another server has it, or a part of it: ask again within a second, and
+        nobody who comes later is served first."""
+
+    @abstractmethod
+    async def release(self, leases: Sequence[Lease], *, linger: float = 0.0) -> None:
+        """Gives leases back; those that are lost are passed over. For `linger` seconds nobody else gets them: a store
+        that did not answer may still be carrying out what it was asked."""
+
     # -- projection work
 
     @abstractmethod
     async def pending(self, store: StoreKind, *, limit: int, now: Instant) -> Mapping[str, Sequence[Work]]:
-        """Due work of one projection by namespace, each in revision order, `limit` in all. A change whose memory has an
-        earlier change that is not due yet is not due either: order per memory is kept."""
+        """Due work of one projection by namespace, each in revision order, `limit` in all, whoever has the lease. A
+        change whose memory has an earlier change that is not due yet is not due either: order per memory is kept."""
 
     @abstractmethod
-    async def complete(self, store: StoreKind, namespace: str, revisions: Sequence[int]) -> None:
+    async def complete(
+        self, store: StoreKind, namespace: str, revisions: Sequence[int], *, lease: Lease | None = None
+    ) -> None:
         """Marks work applied. May become durable late: work applied twice is harmless, so no sync is spent on it.
-        The watermark moves at once."""
+        The watermark moves at once. Raises LeaseLost, and marks nothing, when the lease is somebody else's by now."""
 
     @abstractmethod
     async def postpone(
-        self, store: StoreKind, namespace: str, revisions: Sequence[int], *, until: Instant, error: str
+        self,
+        store: StoreKind,
+        namespace: str,
+        revisions: Sequence[int],
+        *,
+        until: Instant,
+        error: str,
+        lease: Lease | None = None,
     ) -> None:
-        """Counts an attempt and makes the work due again at `until`."""
+        """Counts an attempt and makes the work due again at `until`. Raises LeaseLost like `complete`."""
 
     @abstractmethod
-    async def give_up(self, store: StoreKind, namespace: str, revision: int, *, error: str) -> None:
-        """Passes the watermark over work that fails for good, and lists it as degraded."""
+    async def give_up(
+        self, store: StoreKind, namespace: str, revision: int, *, error: str, lease: Lease | None = None
+    ) -> None:
+        """Passes the watermark over work that fails for good, and lists it as degraded. Raises LeaseLost like
+        `complete`."""
 
     @abstractmethod
     async def watermark(self, store: StoreKind, namespace: str) -> int:
@@ -284,8 +370,13 @@ class Ledger(ABC):
         """Changes up to a revision that the projection has yet to apply; none when its watermark has reached it."""
 
     @abstractmethod
-    async def wait_for_work(self, timeout: float) -> None:
-        """Returns when there may be work that was not there before, at most after `timeout` seconds."""
+    async def behind(self, store: StoreKind) -> int:
+        """By how many revisions the projection's watermarks lie behind the heads of all namespaces together."""
+
+    @abstractmethod
+    async def wait_for_work(self, timeout: float, *, seen: int = -1) -> None:
+        """Returns when there may be work to claim that was not there before, at most after `timeout` seconds. With
+        `seen` of Claims: at once when there was news after that claim."""
 
     @abstractmethod
     async def vectors(
@@ -356,7 +447,12 @@ class Ledger(ABC):
 
     @abstractmethod
     async def unfinished_resets(self) -> Sequence[Reset]:
-        """RUNNING resets, to be taken up again after a restart."""
+        """RUNNING resets, whoever works on them."""
+
+    @abstractmethod
+    async def claim_reset(self, namespace: str, reset_id: str) -> bool:
+        """Makes this server the one that cleans up after a RUNNING reset. False when another live server does, or it
+        is not running. The right ends with the server's leases, and when the reset is no longer RUNNING."""
 
     @abstractmethod
     async def execute_reset(

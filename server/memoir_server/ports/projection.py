@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,10 +61,14 @@ class Projection(ABC):
     that after a crash or a restore from an old copy its own word says from where to replay.
     """
 
+    may_return: ClassVar[bool] = False
+    """Whether the store is a server of its own, which can be down when this one starts and be back later."""
+
     @abstractmethod
     async def open(self) -> None:
         """Opens or creates the store. A damaged one is set aside and created anew, empty, with a warning in the log:
-        it is rebuilt from the ledger."""
+        it is rebuilt from the ledger. Raises StoreUnavailable; one that `may_return` is open all the same, and its
+        calls find the store again as soon as it is there."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from memoir.v1 import search_pb2 as pb
 from memoir_server.domain.context import DEFAULT_NEIGHBOURS
 from memoir_server.domain.tokens import TOKENIZER
-from memoir_server.rpc.convert.encoded import EncodedMemories
+from memoir_server.rpc.convert.encoded import Encoded, EncodedMemories
 from memoir_server.rpc.convert.memory import wants_full
-from memoir_server.rpc.convert.search import read_spec, write_context, write_event, write_result
+from memoir_server.rpc.convert.search import encode_result, read_spec, write_context, write_event
 from memoir_server.rpc.incoming import Incoming
 from memoir_server.service.contexts import Contexts
 from memoir_server.service.recalling import Recalling
@@ -24,11 +24,9 @@ class SearchService:
         self._contexts = contexts
         self._encoded = EncodedMemories()
 
-    async def SearchMemories(self, request: pb.SearchMemoriesRequest, incoming: Incoming) -> pb.SearchMemoriesResponse:
+    async def SearchMemories(self, request: pb.SearchMemoriesRequest, incoming: Incoming) -> Encoded:
         result = await self._recalling.search(incoming.namespace, read_spec(request.spec), incoming.reading())
-        response = pb.SearchMemoriesResponse()
-        write_result(response, result, self._written(request.spec))
-        return response
+        return encode_result(result, self._written(request.spec))
 
     async def StreamSearchMemories(
         self, request: pb.StreamSearchMemoriesRequest, incoming: Incoming

@@ -10,8 +10,8 @@ from memoir_server.domain.store import BreakerState
 
 class Breaker:
     """Opens after `threshold` failures in a row; then lets one attempt through after a delay that doubles with each
-    further failure, from `first_delay` up to `max_delay` seconds, with full jitter above half (so that several servers
-    do not knock in step). `time` is a monotonic clock in seconds."""
+    further failure, from `first_delay` up to `max_delay` seconds, with full jitter (any part of the delay, so that
+    several servers do not knock in step). `time` is a monotonic clock in seconds."""
 
     def __init__(
         self,
@@ -49,4 +49,8 @@ class Breaker:
         """An attempt did not work."""
         self._failures += 1
         ceiling = min(self._max_delay, self._first_delay * 2 ** min(self._failures - 1, 16))
-        self._retry_at = self._time() + ceiling * (0.5 + 0.5 * self._jitter())
+        self._retry_at = self._time() + ceiling * self._jitter()
+
+    def trip(self) -> None:
+        """Opens at the next failure, however many came before."""
+        self._failures = max(self._failures, self._threshold - 1)

@@ -10,7 +10,7 @@ from memoir_server.domain.mutation import IdempotencyKey
 from memoir_server.domain.store import Durability
 
 MAX_WAIT_SECONDS = 2.0
-"""Longest that a committed write waits for the projections (semantics 4)."""
+"""Longest that a committed write waits for the projections, unless the operator says otherwise (semantics 4)."""
 RESPONSE_RESERVE_SECONDS = 0.2
 """Kept of the caller's deadline for the way back (semantics 4)."""
 DEFAULT_DEADLINE_SECONDS = 30.0
@@ -40,9 +40,9 @@ class Call:
         """Seconds until the deadline; never negative."""
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
-    def write_wait(self) -> float:
-        """Seconds that a committed write may wait for the projections: min(deadline - 200 ms, 2 s)."""
-        return max(0.0, min(self.remaining() - RESPONSE_RESERVE_SECONDS, MAX_WAIT_SECONDS))
+    def write_wait(self, longest: float = MAX_WAIT_SECONDS) -> float:
+        """Seconds that a committed write may wait for the projections: min(deadline - 200 ms, longest)."""
+        return max(0.0, min(self.remaining() - RESPONSE_RESERVE_SECONDS, longest))
 
     def read_wait(self) -> float:
         """Seconds that a read may wait for freshness: what leaves time to answer."""

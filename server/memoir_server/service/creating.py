@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from memoir_server.domain.change import Draft, EventType
+from memoir_server.domain.change import Draft, EventType, make_draft
 from memoir_server.domain.duplicate import Duplicate, Twin, said_code
 from memoir_server.domain.errors import FieldInvalid, MemoryAlreadyExists, MemoryNotFound
 from memoir_server.domain.memory import Memory
@@ -67,17 +67,23 @@ class Creations:
             raise MemoryAlreadyExists(self._namespace, memory.memory_id)
         if memory.memory_id in supersedes:
             raise FieldInvalid(path.removesuffix("memory") + "supersedes", "a memory cannot supersede itself")
+        if supersedes or memory.supersedes:
+            memory = self._supersede(memory, supersedes)
+        self._created[memory.memory_id] = memory
+        self._positions[position] = memory.memory_id
+        if twin is not None:
+            # One that a later memory closes at once says something else, and nobody repeats that within a batch.
+            self._note(twin.code, memory.memory_id)
+
+    def _supersede(self, memory: Memory, supersedes: Sequence[str]) -> Memory:
+        """Closes the others; returns the memory as it is stored then."""
         settled = supersede(memory, [self._current(other) for other in supersedes])
         for closed in settled.closed:
             if closed.memory_id in self._created:
                 self._created[closed.memory_id] = closed
             else:
                 self._closed[closed.memory_id] = (closed, memory.memory_id)
-        self._created[memory.memory_id] = settled.memory
-        self._positions[position] = memory.memory_id
-        if twin is not None:
-            # One that a later memory closes at once says something else, and nobody repeats that within a batch.
-            self._note(twin.code, memory.memory_id)
+        return settled.memory
 
     def drafts(self) -> list[Draft]:
         """Closings first, so that at the revision of the new memory the old one is already closed."""
@@ -92,7 +98,7 @@ class Creations:
             for memory_id, (closed, by) in self._closed.items()
         ]
         creations = [
-            Draft(type=EventType.CREATED, memory_id=memory_id, after=memory)
+            make_draft(type=EventType.CREATED, memory_id=memory_id, after=memory)
             for memory_id, memory in self._created.items()
         ]
         return closings + creations

@@ -219,7 +219,7 @@ class Doctor:
 
     async def _true(self, store: StoreKind, namespace: str, asked: Sequence[Finding]) -> set[str]:
         """Ids of those of the findings that are true now."""
-        async with self._projector.still(store):
+        async with self._projector.still(store, namespace):
             found = await self._examiner.findings(store, namespace, [f.revision for f in asked], pending=True)
         return {f.finding_id for f in found} & {f.finding_id for f in asked}
 
@@ -229,7 +229,7 @@ class Doctor:
         if not ids:
             return ids
         projection = self._projections[store]
-        async with self._projector.still(store):
+        async with self._projector.still(store, namespace):
             now = await self._examiner.findings(store, namespace, [f.revision for f in asked], pending=True)
             found = [finding for finding in now if finding.finding_id in ids]
             revisions: set[int] = set()

@@ -133,7 +133,7 @@ class Examiner:
     async def _look_again(self, store: StoreKind, namespace: str, revisions: Sequence[int]) -> Sequence[Finding]:
         if not revisions:
             return []
-        async with self._projector.still(store):
+        async with self._projector.still(store, namespace):
             return await self.findings(store, namespace, revisions)
 
     async def _situation(self, store: StoreKind, namespace: str) -> Situation:

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from memoir_server.domain.errors import FreshnessTimeout, StoreUnavailable
 from memoir_server.domain.store import PROJECTIONS, BreakerState, Durability, StoreKind
 from memoir_server.ports.ledger import Ledger
-from memoir_server.service.call import Call
+from memoir_server.service.call import MAX_WAIT_SECONDS, Call
 from memoir_server.service.projector import Projector
 
 
 class Freshness:
-    """Semantics 3 and 4."""
+    """Semantics 3 and 4. `longest` bounds the wait of a write, in seconds."""
 
-    def __init__(self, ledger: Ledger, projector: Projector) -> None:
+    def __init__(self, ledger: Ledger, projector: Projector, *, longest: float = MAX_WAIT_SECONDS) -> None:
         self._ledger = ledger
         self._projector = projector
+        self._longest = longest
 
     async def after_write(self, namespace: str, revision: int, call: Call) -> Durability:
         """Waits until the write is in every projection, as long as the call allows; never fails.
@@ -27,7 +28,7 @@ class Freshness:
         if call.durability is Durability.ACCEPTED:
             return Durability.ACCEPTED
         # Side by side: one bound covers all stores, and the first that gives up ends the wait.
-        limit = call.write_wait()
+        limit = call.write_wait(self._longest)
         waits = [
             asyncio.ensure_future(self._projector.wait_applied(store, namespace, revision, limit))
             for store in PROJECTIONS

@@ -11,12 +11,14 @@ from memoir_server.domain.analysis import analyse
 from memoir_server.domain.change import EventType
 from memoir_server.domain.entry import describe
 from memoir_server.domain.graph import facts_of
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import Memory
 from memoir_server.ports.graph import GraphAction, PutFacts
 from memoir_server.ports.index import IndexAction, Put
 from memoir_server.ports.ledger import Work
 from memoir_server.ports.projection import Remove, Retire
 
+_make_put = maker(Put)
 _REPLACES = (EventType.UPDATED, EventType.SUPERSEDED)
 
 
@@ -32,7 +34,7 @@ def index_actions(work: Sequence[Work], vectors: Mapping[bytes, NDArray[np.float
         after = item.change.after
         if item.live and after is not None:
             actions.append(
-                Put(
+                _make_put(
                     describe(
                         after,
                         terms=analyse(after.indexed_text),
@@ -41,7 +43,8 @@ def index_actions(work: Sequence[Work], vectors: Mapping[bytes, NDArray[np.float
                     )
                 )
             )
-        actions.extend(_endings(item))
+        if item.change.type is not EventType.CREATED:
+            actions.extend(_endings(item))
     return actions
 
 
@@ -55,7 +58,8 @@ def graph_actions(work: Sequence[Work]) -> list[GraphAction]:
         if item.change.keep_facts and item.change.before is not None:
             # A graph that comes late (it was down, lost, or an old copy) never saw the version whose relations stay.
             actions.append(PutFacts(facts_of(item.change.before), source_removed=True))
-        actions.extend([_unlinked(item)] if _facts_taken_away(item) else _endings(item))
+        if item.change.type is not EventType.CREATED:
+            actions.extend([_unlinked(item)] if _facts_taken_away(item) else _endings(item))
     return actions
 
 

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from memoir_server.domain.errors import MemoryNotFound
 from memoir_server.domain.filter import Filter
 from memoir_server.domain.memory import NEVER, Memory, Scope
-from memoir_server.domain.search import AsOf, Completed, Fold, SearchEvent, SearchResult, SearchSpec
+from memoir_server.domain.search import AsOf, Completed, SearchEvent, SearchResult, SearchSpec
 from memoir_server.domain.selection import Selection, TimeRange
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock, IdSource
@@ -22,6 +22,7 @@ from memoir_server.service.accesses import Accesses
 from memoir_server.service.call import Call
 from memoir_server.service.deadlines import Deadlines
 from memoir_server.service.freshness import Freshness
+from memoir_server.service.gathering import Gathering
 from memoir_server.service.moment import check_filter, revision_of
 from memoir_server.service.searching import Search, stores_of
 
@@ -100,51 +101,56 @@ class Recalling:
                 if spec.as_of is None
                 else await revision_of(self._ledger, namespace, spec.as_of, "as_of")
             )
-        selection = await self._selection(namespace, spec, revision, past=spec.as_of is not None)
+        # A listing is of one moment on all its pages, the present one included.
+        selection = (
+            self._present(spec, revision) if spec.as_of is None else await self._selection(namespace, spec, revision)
+        )
         return Page(await self._ledger.list_memories(namespace, selection, after=after, limit=limit), revision)
 
     async def search(self, namespace: str, spec: SearchSpec, call: Call, *, counted: bool = True) -> SearchResult:
-        """The fold of its own events; the same answer as the fold of `stream`, without the provisional hits that nobody
-        would see. Its hits are accesses, unless not `counted`."""
-        fold = Fold()
-        search = await self._prepared(namespace, spec, call, provisional=False)
-        async for event in search.run():
-            if (result := fold.add(event)) is not None:
-                if counted:
-                    self._note(namespace, event)
-                return result
-        raise AssertionError("a search ends with Completed")
+        """What the events of `stream` fold to, without the provisional hits that nobody would see. Its hits are
+        accesses, unless not `counted`. Raises what `stream` raises."""
+        search = await self._prepared(namespace, spec, call)
+        result = await search.answer()
+        if counted:
+            self._accesses.note(namespace, tuple([hit.memory.memory_id for hit in result.hits]), result.revision)
+        return result
 
     async def stream(self, namespace: str, spec: SearchSpec, call: Call) -> AsyncIterator[SearchEvent]:
         """The events of a search, as the contract's StreamSearchMemories describes.
 
         Raises FieldInvalid, FeatureDisabled, FreshnessTimeout, StoreUnavailable (when every phase failed).
         """
-        search = await self._prepared(namespace, spec, call, provisional=True)
+        search = await self._prepared(namespace, spec, call)
         async for event in search.run():
-            self._note(namespace, event)
+            if isinstance(event, Completed):
+                # The hits that a search ends with are accesses of them.
+                self._accesses.note(namespace, event.order, event.revision)
             yield event
 
-    def _note(self, namespace: str, event: SearchEvent) -> None:
-        """The hits that a search ends with are accesses of them."""
-        if isinstance(event, Completed):
-            self._accesses.note(namespace, event.order, event.revision)
-
-    async def _prepared(self, namespace: str, spec: SearchSpec, call: Call, *, provisional: bool) -> Search:
+    async def _prepared(self, namespace: str, spec: SearchSpec, call: Call) -> Search:
         """The search, when the stores are as fresh as it asks for and its moment and filter are known to be right."""
-        stores = stores_of(spec)
-        await self._freshness.before_read(namespace, spec.min_revision, stores, call)
+        if spec.min_revision:
+            await self._freshness.before_read(namespace, spec.min_revision, stores_of(spec), call)
         if spec.filter is not None:
             await check_filter(self._ledger, namespace, spec.filter, "spec.filter")
-        head = (await self._ledger.head(namespace)).revision
-        past = spec.as_of is not None
-        revision = head if spec.as_of is None else await revision_of(self._ledger, namespace, spec.as_of, "spec.as_of")
-        selection = await self._selection(namespace, spec, revision, past=past)
+        if spec.as_of is None:
+            revision = (await self._ledger.head(namespace)).revision
+            selection = self._present(spec, NEVER - 1)
+        else:
+            revision = await revision_of(self._ledger, namespace, spec.as_of, "spec.as_of")
+            selection = await self._selection(namespace, spec, revision)
         return Search(
+            gathering=Gathering(
+                ledger=self._ledger,
+                index=self._index,
+                graph=self._graph,
+                embedder=self._embedder,
+                namespace=namespace,
+                spec=spec,
+                selection=selection,
+            ),
             ledger=self._ledger,
-            index=self._index,
-            graph=self._graph,
-            embedder=self._embedder,
             namespace=namespace,
             spec=spec,
             selection=selection,
@@ -152,26 +158,35 @@ class Recalling:
             search_id=self._ids.new_id(),
             call=call,
             deadlines=self._deadlines,
-            provisional=provisional,
         )
 
     async def selection_at(self, namespace: str, spec: SearchSpec, revision: int) -> Selection:
         """What a search of the spec, which saw `revision`, may show. For reading further in its terms."""
-        return await self._selection(namespace, spec, revision, past=spec.as_of is not None)
+        return (
+            self._present(spec, NEVER - 1) if spec.as_of is None else await self._selection(namespace, spec, revision)
+        )
 
-    async def _selection(self, namespace: str, spec: ListSpec | SearchSpec, revision: int, *, past: bool) -> Selection:
-        """Reads of the present see every version up to now, which may be newer than `revision` says: a search sees at
-        least that revision."""
+    def _present(self, spec: ListSpec | SearchSpec, revision: int) -> Selection:
+        """What is known now. A search sees every version up to now, which may be newer than what the head was when it
+        began: its `revision` is NEVER - 1."""
         now = self._clock.now()
-        reference = await self._ledger.commit_time(namespace, revision) if past else now
-        listing = isinstance(spec, ListSpec)
+        return self._selected(spec, revision, reference=now, now=now)
+
+    async def _selection(self, namespace: str, spec: ListSpec | SearchSpec, revision: int) -> Selection:
+        """What was known at a past revision."""
+        now = self._clock.now()
+        reference = await self._ledger.commit_time(namespace, revision)
+        return self._selected(spec, revision, reference=reference, now=now)
+
+    @staticmethod
+    def _selected(spec: ListSpec | SearchSpec, revision: int, *, reference: Instant, now: Instant) -> Selection:
         return Selection(
             scope=spec.scope,
             filter=spec.filter,
             created=spec.created,
             valid_at=spec.valid_at,
             include_superseded=spec.include_superseded,
-            revision=revision if past or listing else NEVER - 1,
+            revision=revision,
             reference=reference,
             now=now,
         )

@@ -12,12 +12,14 @@ from memoir_server.domain.change import Change, Draft, EventType
 from memoir_server.domain.conversation import AddMode, MemoryPatch, Message, NewMemory
 from memoir_server.domain.duplicate import Duplicate, Twin, twin_of_memory, twin_of_message
 from memoir_server.domain.errors import EtagMismatch, FeatureDisabled, MemoirError, MemoryNotFound
-from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Provenance, Scope
+from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Provenance, Scope, make_memory
 from memoir_server.domain.mutation import Committed, Decide, Decision, Mutation, ReadyVectors
 from memoir_server.domain.store import Durability
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock, IdSource
+from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.ledger import Ledger
+from memoir_server.service.at_hand import vectors_at_hand
 from memoir_server.service.call import Call
 from memoir_server.service.creating import Creations, check_interval
 from memoir_server.service.duplicates import CosineGuard, Nearness
@@ -38,12 +40,21 @@ class Remembering:
     """The write path. Every method is one ledger transaction; then it waits for the projections as the call's
     durability asks (semantics 4). What a current memory says already is not stored again (decision 015)."""
 
-    def __init__(self, ledger: Ledger, freshness: Freshness, clock: Clock, ids: IdSource, guard: CosineGuard) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        freshness: Freshness,
+        clock: Clock,
+        ids: IdSource,
+        guard: CosineGuard,
+        embedder: Embedder,
+    ) -> None:
         self._ledger = ledger
         self._freshness = freshness
         self._clock = clock
         self._ids = ids
         self._guard = guard
+        self._embedder = embedder
 
     async def add(
         self,
@@ -102,7 +113,14 @@ class Remembering:
             committed = Committed(changes=changes, outcome=decision.outcome, revision=head.revision)
             return await self._written(namespace, committed, Durability.ACCEPTED, known, now)
         return await self._commit(
-            namespace, [e.memory_id for e in episodes], decide, call, now, twins=wanted, known=known
+            namespace,
+            [e.memory_id for e in episodes],
+            decide,
+            call,
+            now,
+            twins=wanted,
+            known=known,
+            vectors=vectors_at_hand(self._embedder, episodes),
         )
 
     async def create(self, namespace: str, new: NewMemory, call: Call) -> Written:
@@ -155,7 +173,7 @@ class Remembering:
             now,
             twins=[twin for twin in twins if twin is not None],
             known=known,
-            vectors=nearness.vectors,
+            vectors=nearness.vectors or vectors_at_hand(self._embedder, memories),
         )
 
     async def update(
@@ -294,7 +312,7 @@ class Remembering:
 
     def _memory(self, namespace: str, new: NewMemory, now: Instant) -> Memory:
         said = now if new.create_time is None else new.create_time
-        return Memory(
+        return make_memory(
             namespace=namespace,
             memory_id=new.memory_id or self._ids.new_id(),
             text=new.text,

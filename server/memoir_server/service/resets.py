@@ -7,7 +7,8 @@ Executing hides everything at once, in one ledger transaction. What follows is p
 3. probe every store for what was removed;
 4. write the receipt into the log.
 
-Each step can be repeated, so a crash between or inside steps costs a repetition.
+Each step can be repeated, so a crash between or inside steps costs a repetition. Of servers that share a ledger one
+cleans up after a reset; when it dies another goes on.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from contextlib import suppress
 from dataclasses import replace
 
 from memoir_server.domain.change import Actor, ActorKind, Origin
-from memoir_server.domain.errors import ConfirmTokenInvalid, FieldInvalid
+from memoir_server.domain.errors import ConfirmTokenInvalid, FieldInvalid, StoreUnavailable
 from memoir_server.domain.filter import check, metadata_keys
 from memoir_server.domain.mutation import IdempotencyKey
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetState, ResetTarget, StoreEffect, StoreReceipt
 from memoir_server.domain.store import PROJECTIONS, StoreKind
 from memoir_server.ports.clock import Clock, IdSource
 from memoir_server.ports.embedder import Embedder
-from memoir_server.ports.ledger import Ledger, TargetCount
+from memoir_server.ports.ledger import LeaseLost, Ledger, TargetCount
 from memoir_server.ports.projection import Projection
 from memoir_server.service.call import Call
 from memoir_server.service.projector import Projector
@@ -42,6 +43,8 @@ BATCH = 500
 """Events erased, or memories probed, at a time; a cancel takes effect between batches."""
 POLL_SECONDS = 0.5
 """How often the clean-up looks whether it was cancelled while it waits for a store."""
+TAKE_UP_SECONDS = 2.0
+"""How often a server looks for resets that another one has left, where servers share a ledger."""
 
 
 class Resets:
@@ -64,17 +67,21 @@ class Resets:
         self._clock = clock
         self._ids = ids
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Takes up unfinished resets again."""
-        for reset in await self._ledger.unfinished_resets():
-            self._clean_up(reset)
+        """Takes up unfinished resets again, those of servers that died later among them. The projector must have been
+        started. Raises StoreUnavailable when the ledger does not answer."""
+        await self._take_up_all()
+        if self._projector.leases.shared:
+            self._looking = asyncio.create_task(self._keep_looking(), name="resets")
 
     async def stop(self) -> None:
-        """Ends the clean-up tasks; they are taken up at the next start."""
-        for task in self._running.values():
+        """Ends the clean-up tasks; they are taken up by another server, or at the next start."""
+        tasks = [*self._running.values(), *([self._looking] if self._looking else [])]
+        for task in tasks:
             task.cancel()
-        for task in list(self._running.values()):
+        for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
 
@@ -126,7 +133,7 @@ class Resets:
             key=call.idempotency,
         )
         if reset.state is ResetState.RUNNING:
-            self._clean_up(reset)
+            await self._take_up(reset)
         return reset
 
     async def get(self, namespace: str, reset_id: str) -> Reset:
@@ -168,9 +175,22 @@ class Resets:
             stored = await self._ledger.metadata_families(namespace, metadata_keys(target.preserve))
             check(target.preserve, path="target.preserve", stored=stored)
 
-    def _clean_up(self, reset: Reset) -> None:
+    async def _take_up_all(self) -> None:
+        for reset in await self._ledger.unfinished_resets():
+            await self._take_up(reset)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(TAKE_UP_SECONDS)
+            try:
+                await self._take_up_all()
+            except StoreUnavailable as outage:
+                logger.warning("resets of other servers are not looked for: %s", outage)
+
+    async def _take_up(self, reset: Reset) -> None:
+        """Begins to clean up, unless that is under way, here or elsewhere."""
         key = (reset.namespace, reset.reset_id)
-        if key in self._running:
+        if key in self._running or not await self._ledger.claim_reset(*key) or key in self._running:
             return
         task = asyncio.create_task(self._serve(reset), name=f"reset-{reset.reset_id}")
         self._running[key] = task
@@ -181,12 +201,19 @@ class Resets:
             del self._running[key]
 
     async def _serve(self, reset: Reset) -> None:
+        leases = self._projector.leases
         try:
-            await self._finish(reset)
+            async with leases.within():
+                await self._finish(reset)
         except asyncio.CancelledError:
             raise
+        except LeaseLost as lost:
+            logger.warning("reset %s of namespace %s is left to others: %s", reset.reset_id, reset.namespace, lost)
         except Exception as failure:  # recorded on the reset, which its watchers see, and retryable by ExecuteReset
             logger.exception("reset %s of namespace %s failed", reset.reset_id, reset.namespace)
+            if leases.shared and _of_the_ledger(failure):
+                # Where nothing can be recorded either; somebody takes it up when the ledger is back.
+                return
             # Whoever sees FAILED may execute again at once, and needs a new task then.
             self._forget((reset.namespace, reset.reset_id), asyncio.current_task())
             current = await self._ledger.get_reset(reset.namespace, reset.reset_id)
@@ -238,7 +265,9 @@ class Resets:
             for store, projection in self._projections.items():
                 if store in _untouched(reset.target):
                     continue
-                found = await projection.find(reset.namespace, batch)
+                # Whoever applied earlier work has ended, and what he began is through (semantics 15).
+                async with self._projector.still(store, reset.namespace):
+                    found = await projection.find(reset.namespace, batch)
                 revisions = [revision for _, revision in found if revision <= reset.fence_revision]
                 # An id that was removed may have been in use again, also by another user, before the fence.
                 others = await self._ledger.versions_of_others(reset.namespace, reset.reset_id, revisions)
@@ -268,6 +297,10 @@ class Resets:
             ),
             origin=Origin(actor=Actor("memoir", ActorKind.SYSTEM), reset_id=reset.reset_id),
         )
+
+
+def _of_the_ledger(failure: Exception) -> bool:
+    return isinstance(failure, StoreUnavailable) and failure.store == StoreKind.LEDGER.name.lower()
 
 
 def _untouched(target: ResetTarget) -> frozenset[StoreKind]:

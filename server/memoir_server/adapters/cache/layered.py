@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
+from memoir_server.domain.store import BreakerState
 from memoir_server.ports.cache import CacheUnavailable, EmbeddingCache
 
 
@@ -20,6 +21,10 @@ class LayeredEmbeddingCache(EmbeddingCache):
         self._near = near
         self._far = far
         self._purges = 0
+
+    @property
+    def breaker(self) -> BreakerState | None:
+        return self._far.breaker
 
     def at_hand(self, key: bytes) -> bytes | None:
         return self._near.at_hand(key)

@@ -15,7 +15,9 @@ from memoir_server.domain.embedding import (
     embedding_key,
     embedding_keys,
     encode_vector,
+    keys_of_texts,
     view_vector,
+    view_vectors,
 )
 from memoir_server.ports.cache import CacheUnavailable, EmbeddingCache
 from memoir_server.ports.embedder import Embedder
@@ -66,8 +68,16 @@ class CachedEmbedder(Embedder):
         self._count(hits=int(vector is not None), failures=int(vector is None))
         return vector
 
+    def all_at_hand(self, texts: Sequence[str], *, kind: EmbedKind) -> list[Vector | None]:
+        entries = [self._cache.at_hand(key) for key in keys_of_texts(self._model, texts, kind=kind)]
+        vectors = view_vectors(entries, self._model.dimension)
+        there = sum(entry is not None for entry in entries)
+        hits = sum(vector is not None for vector in vectors)
+        self._count(hits=hits, failures=there - hits)
+        return vectors
+
     async def embed(self, texts: Sequence[str], *, kind: EmbedKind) -> Vectors:
-        keys = [embedding_key(self._model, text, kind=kind) for text in texts]
+        keys = keys_of_texts(self._model, texts, kind=kind)
         text_by_key = dict(zip(keys, texts, strict=True))
         revoked: set[bytes] = set()
         self._revoked_in_flight.append(revoked)

@@ -120,7 +120,7 @@ class Evidence:
         """Rows, cosines and frequencies of both; the frequencies are those of the added candidates or of the own."""
         most = len(own) + len(added)
         rows, cosine = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.float64)
-        frequencies = np.zeros((most, frequency.shape[1]), dtype=np.int64)
+        frequencies = np.empty((most, frequency.shape[1]), dtype=np.int64)
         count = _join(
             *(table.revision, own, self.cosine, added, added_cosine, frequency, of_added),
             *(rows, cosine, frequencies),
@@ -185,6 +185,8 @@ def _join(
             if not frequency_of_added:
                 frequencies[count] = frequency[i]
             i += 1
+        elif not frequency_of_added:
+            frequencies[count] = 0
         if right:
             rows[count] = added[j]
             if not np.isnan(added_cosine[j]):
@@ -192,6 +194,8 @@ def _join(
             if frequency_of_added:
                 frequencies[count] = frequency[j]
             j += 1
+        elif frequency_of_added:
+            frequencies[count] = 0
         count += 1
     return count
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memoir_server.domain.compiled import compiled
+from memoir_server.domain.memory import MemoryKind
 from memoir_server.domain.ranking import signals as sign
 from memoir_server.domain.ranking.bm25 import bm25
 from memoir_server.domain.ranking.evidence import Evidence, GraphEvidence
@@ -33,6 +34,9 @@ _PARTS: Final = (
 )
 """Terms of the rank score, in the order they are added in."""
 _KEYWORD, _DENSE, _NEIGHBOUR, _SESSION, _SPEAKER, _DATE, _GRAPH, _RECENCY, _IMPORTANCE, _LENGTH, _QUESTION = range(11)
+_MOST_PICKED: Final = 128
+"""Places that are found by picking them one by one; for more, all candidates are sorted."""
+_EPISODE: Final = int(MemoryKind.EPISODE)
 _PLACE_BITS: Final = 24
 _PLACE_MASK: Final = (1 << _PLACE_BITS) - 1
 
@@ -41,14 +45,16 @@ Column = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """Candidates, best first.
+    """Candidates, best first: all of them, or the first so many.
 
     Attributes:
-        revision: Of each, shape (n,).
+        candidates: How many there are in all.
+        revision: Of each that has a place here, shape (n,).
         score: 0..1, comparable between queries, see `score_of`.
         rank_score: Falling; comparable within this ranking only.
     """
 
+    candidates: int
     revision: NDArray[np.int64]
     score: Column
     rank_score: Column
@@ -85,15 +91,21 @@ def score_of(cosine: Column, share: Column) -> Column:
         share: Coverage, 0..1.
     """
     score = np.empty(len(cosine))
-    _score(cosine, share, score)
+    _scores(cosine, share, score)
     return score
 
 
+@compiled("float64(float64, float64)")
+def _score(cosine: float, share: float) -> float:
+    near = min(cosine, 1.0) if cosine > 0.0 else 0.0
+    found: float = np.rint((1.0 - (1.0 - near) * (1.0 - COVERAGE_SHARE * share)) * _MICRO) / _MICRO
+    return found
+
+
 @compiled("void(float64[::1], float64[::1], float64[::1])")
-def _score(cosine: Column, share: Column, score: Column) -> None:
+def _scores(cosine: Column, share: Column, score: Column) -> None:
     for i in range(len(cosine)):
-        near = min(cosine[i], 1.0) if cosine[i] > 0.0 else 0.0
-        score[i] = np.rint((1.0 - (1.0 - near) * (1.0 - COVERAGE_SHARE * share[i])) * _MICRO) / _MICRO
+        score[i] = _score(cosine[i], share[i])
 
 
 def rank(
@@ -111,36 +123,40 @@ def rank(
         signals: Of the query.
         settings: Of the recipe.
         graph: What the graph knows, by revision; may name revisions that are no candidates.
-        first: Equal scores are put in the order of ids only as far as the first so many places; None: everywhere.
+        first: How many places are wanted, at least; None: all. What is ranked first does not depend on it.
     """
-    settled = len(evidence) if first is None else max(first, settings.dense_first_kept)
+    table, rows, count = evidence.table, evidence.rows, len(evidence.rows)
+    kept = settings.dense_first_kept
+    wanted = count if first is None else min(count, max(first, kept))
     matches = bm25(evidence)
-    near = np.empty(len(evidence))
-    nearest, equals = _nearness(evidence.cosine, near)
+    near, score = np.empty(count), np.empty(count)
+    nearest, equals, turns = _nearness(
+        *(evidence.cosine, matches.coverage, table.kind, table.session, table.turn, rows, _EPISODE),
+        *(near, score),
+    )
     measure = matches.score / matches.bound if matches.bound else matches.score
     keyword, dense = fuse(settings.fusion, measure, near, settings.keyword_weight)
-    parts, told = _contributions(evidence, keyword, dense, signals, settings, graph)
-    micro = np.empty(len(evidence), dtype=np.int64)
+    parts, told = _contributions(evidence, keyword, dense, signals, settings, graph, turns > 0)
+    micro, order = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
     _add_up(
-        *(parts, evidence.table.importance, evidence.table.length, evidence.table.asks, evidence.rows),
-        *(settings.importance, settings.length, settings.question, micro),
+        *(parts, table.importance, table.length, table.asks, rows),
+        *(0.0 if turns else settings.session, settings.importance, settings.length, settings.question, micro),
     )
     ids = _Ids(evidence)
-    order = _order(micro, ids, settled)
-    kept = settings.dense_first_kept
-    if kept and len(order) > kept and settings.dense and equals:
+    placed = _order(micro, ids, wanted, order)
+    if kept and count > kept and settings.dense and equals:
         if equals > 1:
             nearest = min(np.flatnonzero(near == near[nearest]).tolist(), key=ids.__getitem__)
-        if nearest not in order[:kept].tolist():
-            # The nearest is never ranked below the place the recipe promises: it gets what it lacks to stand there.
-            gain = int(micro[order[kept - 1]]) + 1 - int(micro[nearest])
-            micro[nearest] += gain
-            parts[_DENSE, nearest] += gain / _MICRO
-            order = _order(micro, ids, settled)
+        if _lift(micro, parts, order, kept, nearest):
+            placed = _order(micro, ids, wanted, order)
+    order = order[:placed]
+    revision, best, rank_score = np.empty(placed, dtype=np.int64), np.empty(placed), np.empty(placed)
+    _read_off(order, rows, table.revision, score, micro, revision, best, rank_score)
     return Ranking(
-        revision=evidence.table.revision[evidence.rows[order]],
-        score=score_of(evidence.cosine, matches.coverage)[order],
-        rank_score=micro[order] / _MICRO,
+        candidates=count,
+        revision=revision,
+        score=best,
+        rank_score=rank_score,
         _order=order,
         _measures={"cosine": evidence.cosine, "coverage": matches.coverage, "bm25": matches.score},
         _contributions=parts,
@@ -155,15 +171,16 @@ def _contributions(
     signals: QuerySignals,
     settings: RecipeSettings,
     graph: Mapping[int, GraphEvidence],
+    talk: bool,
 ) -> tuple[NDArray[np.float64], frozenset[int]]:
     """Terms of the rank score, shape (parts, n), and which of them say anything about a candidate. What `_add_up` sets
-    is still missing."""
+    is still missing. Without `talk`, no candidate is a turn of a session."""
     table, rows = evidence.table, evidence.rows
     parts = np.zeros((len(_PARTS), len(rows)))
     parts[_KEYWORD] = keyword
     parts[_DENSE] = dense
     told = _told(settings)
-    if _SESSION in told:
+    if talk and _SESSION in told:
         parts[_NEIGHBOUR], parts[_SESSION] = sign.conversation(table, rows, keyword + dense, settings)
     if settings.speaker and signals.speakers:
         spoken = sign.speaker_match(table, rows, signals.speakers)
@@ -196,7 +213,8 @@ def _told(settings: RecipeSettings) -> frozenset[int]:
 
 
 @compiled(
-    "void(float64[:, ::1], float64[::1], int64[::1], boolean[::1], int64[::1], float64, float64, float64, int64[::1])"
+    "void(float64[:, ::1], float64[::1], int64[::1], boolean[::1], int64[::1],"
+    " float64, float64, float64, float64, int64[::1])"
 )
 def _add_up(
     parts: NDArray[np.float64],
@@ -204,14 +222,18 @@ def _add_up(
     length: NDArray[np.int64],
     asks: NDArray[np.bool_],
     rows: NDArray[np.int64],
+    of_own: float,
     of_importance: float,
     of_length: float,
     of_question: float,
     micro: NDArray[np.int64],
 ) -> None:
-    """Sets what speaks for a candidate whatever the query is, and the sum of all parts in millionths."""
+    """Sets what speaks for a candidate whatever the query is, and the sum of all parts in millionths. With `of_own`,
+    all stand for themselves where others have a session."""
     for i in range(len(rows)):
         row = rows[i]
+        if of_own != 0.0:
+            parts[_SESSION, i] = of_own * (parts[_KEYWORD, i] + parts[_DENSE, i])
         parts[_IMPORTANCE, i] = of_importance * (importance[row] - 0.5)
         parts[_LENGTH, i] = of_length * (length[row] / (length[row] + _HALF_LENGTH))
         if asks[row]:
@@ -222,19 +244,70 @@ def _add_up(
         micro[i] = int(np.rint(total * _MICRO))
 
 
-@compiled("UniTuple(int64, 2)(float64[::1], float64[::1])")
-def _nearness(cosine: Column, near: Column) -> tuple[int, int]:
-    """Sets max(0, cosine), 0 where it is unknown; returns a place where that is largest, and how many such there are: 0
-    where it is 0 everywhere."""
-    nearest, count = 0, 0
+@compiled(
+    "UniTuple(int64, 3)(float64[::1], float64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64,"
+    " float64[::1], float64[::1])"
+)
+def _nearness(
+    cosine: Column,
+    coverage: Column,
+    kind: NDArray[np.int64],
+    session: NDArray[np.int64],
+    turn: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    episode: int,
+    near: Column,
+    score: Column,
+) -> tuple[int, int, int]:
+    """Sets max(0, cosine), 0 where it is unknown, and the scores. Returns a place where that cosine is largest; how
+    many such there are, 0 where it is 0 everywhere; and how many candidates are numbered turns of sessions."""
+    nearest, count, turns = 0, 0, 0
     for i in range(len(cosine)):
         near[i] = cosine[i] if cosine[i] > 0.0 else 0.0
+        score[i] = _score(cosine[i], coverage[i])
         if near[i] > 0.0:
             if count == 0 or near[i] > near[nearest]:
                 nearest, count = i, 0
             if near[i] == near[nearest]:
                 count += 1
-    return nearest, count
+        row = rows[i]
+        if kind[row] == episode and session[row] >= 0 and turn[row] > 0:
+            turns += 1
+    return nearest, count, turns
+
+
+@compiled("boolean(int64[::1], float64[:, ::1], int64[::1], int64, int64)")
+def _lift(
+    micro: NDArray[np.int64], parts: NDArray[np.float64], order: NDArray[np.int64], kept: int, nearest: int
+) -> bool:
+    """The nearest is never ranked below the place the recipe promises: it gets what it lacks to stand there. Returns
+    whether it lacked any."""
+    for place in range(kept):
+        if order[place] == nearest:
+            return False
+    gain = micro[order[kept - 1]] + 1 - micro[nearest]
+    micro[nearest] += gain
+    parts[_DENSE, nearest] += gain / _MICRO
+    return True
+
+
+@compiled("void(int64[::1], int64[::1], int64[::1], float64[::1], int64[::1], int64[::1], float64[::1], float64[::1])")
+def _read_off(
+    order: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    revision: NDArray[np.int64],
+    score: Column,
+    micro: NDArray[np.int64],
+    to_revision: NDArray[np.int64],
+    to_score: Column,
+    to_rank_score: Column,
+) -> None:
+    """Sets the last three, in this order of the candidates."""
+    for place in range(len(order)):
+        candidate = order[place]
+        to_revision[place] = revision[rows[candidate]]
+        to_score[place] = score[candidate]
+        to_rank_score[place] = micro[candidate] / _MICRO
 
 
 class _Ids:
@@ -251,18 +324,63 @@ class _Ids:
         return found
 
 
-def _order(micro: NDArray[np.int64], memory_ids: _Ids, first: int) -> NDArray[np.int64]:
-    """Rows by falling score; among the first, equal ones by rising id, and only those ids are compared."""
-    # The place rides along in the low bits: sorting numbers is much faster than sorting places by them.
-    keyed = np.empty(len(micro), dtype=np.int64)
-    _key(micro, keyed)
-    keyed.sort()
-    order = np.empty(len(micro), dtype=np.int64)
+def _order(micro: NDArray[np.int64], memory_ids: _Ids, first: int, order: NDArray[np.int64]) -> int:
+    """Sets rows by falling score, equal ones by rising id: the first so many, and more only where their scores equal
+    the last one's. Returns how many. Only ids of equal scores are compared."""
     ties = np.empty((len(micro) // 2 + 1, 2), dtype=np.int64)
-    count = _read_keys(keyed, first, order, ties)
-    for begin, end in ties[:count].tolist():
-        order[begin:end] = sorted(order[begin:end].tolist(), key=memory_ids.__getitem__)
-    return order
+    if first > _MOST_PICKED:
+        # The place rides along in the low bits: sorting numbers is much faster than sorting places by them.
+        keyed = np.empty(len(micro), dtype=np.int64)
+        _key(micro, keyed)
+        keyed.sort()
+        placed, runs = len(micro), _read_keys(micro, keyed, order, ties)
+    else:
+        placed, runs = _pick(micro, first, order, ties)
+    if runs:
+        for begin, end in ties[:runs].tolist():
+            order[begin:end] = sorted(order[begin:end].tolist(), key=memory_ids.__getitem__)
+    return placed
+
+
+@compiled("int64(int64[::1], int64[::1], int64, int64[:, ::1])")
+def _runs(micro: NDArray[np.int64], order: NDArray[np.int64], placed: int, ties: NDArray[np.int64]) -> int:
+    """Sets where runs of equal scores begin and end; returns how many there are."""
+    runs, begin = 0, 0
+    while begin < placed:
+        end = begin + 1
+        while end < placed and micro[order[end]] == micro[order[begin]]:
+            end += 1
+        if end - begin > 1:
+            ties[runs, 0], ties[runs, 1] = begin, end
+            runs += 1
+        begin = end
+    return runs
+
+
+@compiled("UniTuple(int64, 2)(int64[::1], int64, int64[::1], int64[:, ::1])")
+def _pick(micro: NDArray[np.int64], first: int, order: NDArray[np.int64], ties: NDArray[np.int64]) -> tuple[int, int]:
+    """Sets the best places, and where among them runs of equal scores begin and end; returns how many of either."""
+    placed = 0
+    for i in range(len(micro)):
+        if placed == first and (first == 0 or micro[i] <= micro[order[first - 1]]):
+            continue
+        j = placed if placed < first else first - 1
+        while j > 0 and micro[order[j - 1]] < micro[i]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+        placed = min(placed + 1, first)
+    if placed == 0:
+        return 0, 0
+    # All that equal the last one, though there is room for some of them only: their ids decide.
+    least = micro[order[placed - 1]]
+    while placed > 0 and micro[order[placed - 1]] == least:
+        placed -= 1
+    for i in range(len(micro)):
+        if micro[i] == least:
+            order[placed] = i
+            placed += 1
+    return placed, _runs(micro, order, placed, ties)
 
 
 @compiled("void(int64[::1], int64[::1])")
@@ -271,19 +389,11 @@ def _key(micro: NDArray[np.int64], keyed: NDArray[np.int64]) -> None:
         keyed[place] = (-micro[place] << _PLACE_BITS) + place
 
 
-@compiled("int64(int64[::1], int64, int64[::1], int64[:, ::1])")
-def _read_keys(keyed: NDArray[np.int64], first: int, order: NDArray[np.int64], ties: NDArray[np.int64]) -> int:
-    """Sets the places in this order, and where among the first of them runs of equal scores begin and end; returns how
-    many runs."""
+@compiled("int64(int64[::1], int64[::1], int64[::1], int64[:, ::1])")
+def _read_keys(
+    micro: NDArray[np.int64], keyed: NDArray[np.int64], order: NDArray[np.int64], ties: NDArray[np.int64]
+) -> int:
+    """Sets the places in this order, and where runs of equal scores begin and end; returns how many runs."""
     for i in range(len(keyed)):
         order[i] = keyed[i] & _PLACE_MASK
-    count, begin = 0, 0
-    while begin < min(first, len(keyed)):
-        end = begin + 1
-        while end < len(keyed) and keyed[end] >> _PLACE_BITS == keyed[begin] >> _PLACE_BITS:
-            end += 1
-        if end - begin > 1:
-            ties[count, 0], ties[count, 1] = begin, end
-            count += 1
-        begin = end
-    return count
+    return _runs(micro, order, len(keyed), ties)

@@ -141,8 +141,9 @@ _FADE: Final[dict[Precision, tuple[tuple[int, float], ...]]] = {
 
 def date_affinities(create_time: NDArray[np.int64], rows: NDArray[np.int64], windows: Sequence[DateWindow]) -> Column:
     """`dates.date_affinity` of the instants of some rows, shape (n,): the best of the windows, 0..1."""
-    earliest, latest = _spread(create_time, rows)
-    spans: list[tuple[int, int]] = []
+    yearly = any(window.yearly for window in windows)
+    earliest, latest = _spread(create_time, rows) if yearly else (0, -1)
+    spans: list[int] = []
     worth: list[float] = []
     for window in windows:
         _note_spans(spans, worth, window, window.weight)
@@ -157,12 +158,12 @@ def date_affinities(create_time: NDArray[np.int64], rows: NDArray[np.int64], win
     return best
 
 
-def _note_spans(spans: list[tuple[int, int]], worth: list[float], window: DateWindow, weight: float) -> None:
+def _note_spans(spans: list[int], worth: list[float], window: DateWindow, weight: float) -> None:
     """What the window gives, and where. Windows are whole days, and so is what counts as near: the days before and
     after."""
     start, end = from_datetime(window.start), from_datetime(window.end)
     for days, factor in _FADE[window.precision]:
-        spans.append((start - days * _DAY, end + days * _DAY))
+        spans += (start - days * _DAY, end + days * _DAY)
         worth.append(weight * factor)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from memoir.v1 import memory_pb2 as pb
 from memoir_server.domain.access import Access
 from memoir_server.domain.change import Change, EventType
-from memoir_server.domain.conversation import MemoryPatch, Message, NewMemory
+from memoir_server.domain.conversation import MemoryPatch, Message, NewMemory, make_new_memory
 from memoir_server.domain.duplicate import Duplicate
 from memoir_server.domain.errors import FieldInvalid
 from memoir_server.domain.memory import (
@@ -21,6 +21,7 @@ from memoir_server.domain.memory import (
     RelationStatement,
     Role,
     Scope,
+    make_scope,
 )
 from memoir_server.rpc.convert.time import read_optional_time, read_time, write_time
 
@@ -49,7 +50,7 @@ _ACTIONS: Mapping[EventType, pb.MemoryChange.Action] = {
 
 def read_scope(scope: Any) -> Scope:
     """A Scope message."""
-    return Scope(
+    return make_scope(
         scope.user_id if scope.HasField("user_id") else None,
         scope.agent_id if scope.HasField("agent_id") else None,
         scope.session_id if scope.HasField("session_id") else None,
@@ -109,7 +110,17 @@ def _populated(memory: Any, field: str) -> bool:
 
 
 def _new_memory(memory: Any, path: str, memory_id: str, scope: Scope, supersedes: tuple[str, ...]) -> NewMemory:
-    return NewMemory(
+    # Most memories set two or three of the fields, and asking for each costs as much as reading one.
+    given = {field.name: value for field, value in memory.ListFields()}
+    if given.keys() <= _PLAIN:
+        return make_new_memory(
+            memory_id=memory_id,
+            text=given.get("text", ""),
+            scope=scope,
+            kind=MemoryKind(given["kind"]) if "kind" in given else MemoryKind.FACT,
+            supersedes=supersedes,
+        )
+    return make_new_memory(
         memory_id=memory_id,
         text=memory.text,
         scope=scope,
@@ -127,6 +138,9 @@ def _new_memory(memory: Any, path: str, memory_id: str, scope: Scope, supersedes
         relations=tuple([_statement(r, f"{path}.relations[{i}]") for i, r in enumerate(memory.relations)]),
         supersedes=supersedes,
     )
+
+
+_PLAIN: Final = frozenset({"text", "kind", "scope"})
 
 
 def _provenance(provenance: Any, path: str) -> Provenance:

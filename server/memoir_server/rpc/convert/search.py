@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import Any, Final
 
 import grpc
 
@@ -23,12 +24,18 @@ from memoir_server.domain.search import (
     SearchSpec,
     Started,
 )
-from memoir_server.rpc.convert.encoded import EncodedMemories
+from memoir_server.rpc.convert.encoded import Encoded, EncodedMemories
 from memoir_server.rpc.convert.filter import read_as_of, read_optional_filter
 from memoir_server.rpc.convert.memory import read_scope, write_memory
 from memoir_server.rpc.convert.time import read_optional_time, read_range, write_duration, write_time
 from memoir_server.rpc.errors import STORE_RETRY_SECONDS, Failure, to_status
 from memoir_server.service.contexts import BuiltContext
+
+# The wire format of protobuf: a tag is the number of the field and the kind of what follows.
+_HITS: Final = search_pb2.SearchMemoriesResponse.HITS_FIELD_NUMBER << 3 | 2
+_SCORE_TAG: Final = search_pb2.SearchHit.SCORE_FIELD_NUMBER << 3 | 1
+_SCORE: Final = struct.Struct("<Bd")
+_FRAME: Final = struct.Struct("<BBB")
 
 
 def read_spec(spec: Any) -> SearchSpec:
@@ -52,17 +59,41 @@ def read_spec(spec: Any) -> SearchSpec:
     )
 
 
-def write_result(
-    target: search_pb2.SearchMemoriesResponse, result: SearchResult, encoded: EncodedMemories | None
-) -> None:
-    """Sets the answer of a unary search. Memories are whole (view FULL) where `encoded` is None, here and below."""
-    target.revision = result.revision
-    target.search_id = result.search_id
-    hits = target.hits
-    for hit in result.hits:
-        _write_hit(hits.add(), hit, encoded)
+def encode_result(result: SearchResult, encoded: EncodedMemories | None) -> Encoded:
+    """The SearchMemoriesResponse of a unary search: the bytes that the message would serialise to. Memories are whole
+    (view FULL) where `encoded` is None, here and below."""
+    response = search_pb2.SearchMemoriesResponse(revision=result.revision, search_id=result.search_id)
     for report in result.phases:
-        _write_report(target.phases.add(), report)
+        _write_report(response.phases.add(), report)
+    pieces = []
+    for hit in result.hits:
+        body = _encode_hit(hit, encoded)
+        size = len(body)
+        # A size of two bytes is the rule.
+        pieces.append(_FRAME.pack(_HITS, size & 0x7F | 0x80, size >> 7) if 1 << 7 <= size < 1 << 14 else _framed(size))
+        pieces.append(body)
+    pieces.append(response.SerializeToString())
+    return Encoded(b"".join(pieces))
+
+
+def _encode_hit(hit: Hit, encoded: EncodedMemories | None) -> bytes:
+    memory, score, rank_score, parts, relations = hit
+    if encoded is None or rank_score or parts or relations:
+        message = search_pb2.SearchHit()
+        _write_hit(message, hit, encoded)
+        return message.SerializeToString()
+    known = encoded.hit(memory)
+    return known + _SCORE.pack(_SCORE_TAG, score) if score else known
+
+
+def _framed(size: int) -> bytes:
+    """The tag of a hit and its size, seven bits to a byte, the lowest first."""
+    frame = bytearray((_HITS,))
+    while size >= 1 << 7:
+        frame.append(size & 0x7F | 0x80)
+        size >>= 7
+    frame.append(size)
+    return bytes(frame)
 
 
 def write_context(
@@ -124,7 +155,7 @@ def _write_hit(target: search_pb2.SearchHit, hit: Hit, encoded: EncodedMemories 
     if encoded is None:
         write_memory(target.memory, hit.memory, full=True)
     else:
-        encoded.write(target.memory, hit.memory)
+        target.ParseFromString(encoded.hit(hit.memory))
     _write_scores(target, hit)
 
 

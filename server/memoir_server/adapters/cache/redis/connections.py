@@ -60,9 +60,12 @@ class Connections:
             except ResponseError:
                 # An answer like any other, read to its end.
                 raise
-            except BaseException:
+            except BaseException as failure:
                 # An answer may still be on its way: it must not be taken for that to the next question.
                 await connection.disconnect(nowait=True)
+                if isinstance(failure, RuntimeError):
+                    # What uvloop says of writing to a connection that was reset a moment before.
+                    raise ConnectionError(str(failure)) from failure
                 raise
             finally:
                 if self._closed:

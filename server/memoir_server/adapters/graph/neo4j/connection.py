@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import neo4j
 from neo4j.exceptions import ConfigurationError, DriverError, Neo4jError
 
+from memoir_server.adapters.attempts import note_attempts
 from memoir_server.domain.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -122,8 +123,15 @@ class Connection:
             raise StoreUnavailable(STORE, f"another writer was faster: {failure}") from failure
 
     async def _transact(self, work: Work[T], access: str) -> T:
+        attempts = 0
+
         # The server's own limit ends what a client that is gone has left behind, and with it its locks.
-        limited = neo4j.unit_of_work(timeout=self._seconds)(work)
+        @neo4j.unit_of_work(timeout=self._seconds)
+        async def limited(transaction: Transaction) -> T:
+            nonlocal attempts
+            attempts += 1
+            note_attempts(attempts)
+            return await work(transaction)
 
         async def run(driver: neo4j.AsyncDriver) -> T:
             async with driver.session(database=self._login.database, default_access_mode=access) as session:
@@ -146,6 +154,11 @@ class Connection:
             raise _ours(failure) from failure
         except (DriverError, OSError) as failure:
             raise StoreUnavailable(STORE, f"{type(failure).__name__}: {failure}") from failure
+        except RuntimeError as failure:
+            # What uvloop says of writing to a connection that was reset a moment before.
+            if "closed" not in str(failure):
+                raise
+            raise StoreUnavailable(STORE, str(failure)) from failure
 
 
 async def rows(transaction: Transaction, statement: str, **parameters: object) -> list[list[Any]]:

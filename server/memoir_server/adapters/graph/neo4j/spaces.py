@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from memoir_server.adapters.graph.neo4j.connection import Connection, Transaction, execute, rows
+from memoir_server.adapters.graph.neo4j.connection import Connection, GraphRefused, Transaction, execute, rows
 from memoir_server.adapters.graph.neo4j.schema import LAWS, NODES
 
+_MADE_BY_ANOTHER: Final = re.compile(r"Neo\.ClientError\.Schema\.\w+AlreadyExists")
 _SWEEP: Final = 2_000
 """Nodes deleted in one transaction: a server keeps the whole of one in memory."""
 
@@ -90,7 +92,12 @@ class Spaces:
             async def make(transaction: Transaction, law: str = law) -> None:
                 await execute(transaction, f"CREATE {law}")
 
-            await connection.write(make)
+            try:
+                await connection.write(make)
+            except GraphRefused as refused:
+                # Another server made it in the same moment; IF NOT EXISTS is no help then.
+                if not _MADE_BY_ANOTHER.fullmatch(refused.code):
+                    raise
         if laws:
 
             async def wait(transaction: Transaction) -> None:

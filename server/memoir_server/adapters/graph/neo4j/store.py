@@ -62,6 +62,8 @@ class Neo4jGraph(EntityGraph):
         seconds: The longest a call waits for one transaction.
     """
 
+    may_return = True
+
     def __init__(self, login: Neo4jLogin, *, graph: str = "memoir", seconds: float = 10.0) -> None:
         self._connection = Connection(login, seconds=seconds)
         self._spaces = Spaces(graph)

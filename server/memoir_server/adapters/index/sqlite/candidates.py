@@ -24,6 +24,8 @@ _ANY: Final = -3
 """No code of a segment, and no row's: any will do."""
 _ALWAYS, _AT, _AFTER = 0, 1, 2
 """World time: whenever, valid at an instant, valid until after it."""
+_RANGES: Final = 1024
+"""Into which the largest numbers are divided to find them."""
 _ALL: Final = np.empty(0, dtype=np.bool_)
 
 
@@ -168,12 +170,18 @@ def _at(rows: Rows, revision: int) -> NDArray[np.bool_]:
 
 def _eligible(view: View, query: IndexQuery, codes: ScopeCodes) -> NDArray[np.bool_]:
     """Which rows of the segment the query allows. Both arms of a search ask it with one query."""
+    rows, selection = view.rows, query.selection
+    if (
+        view.all_rows is not None
+        and codes.agent is None
+        and codes.session is None
+        and query.allowed is None
+        and not selection.past
+        and (selection.valid_at is None or not view.begins)
+    ):
+        return view.all_rows
     if view.answered and view.answered[0][0] is query:
         return view.answered[0][1]
-    rows, selection = view.rows, query.selection
-    narrowed = selection.past or codes.agent is not None or codes.session is not None or query.allowed is not None
-    if view.all_rows is not None and not narrowed:
-        return view.all_rows
     if selection.valid_at is not None:
         world, instant = _AT, selection.valid_at
     elif selection.include_superseded:
@@ -232,6 +240,35 @@ def _allow(
         mask[row] = allowed
 
 
+@compiled("int64(int64[::1], int64)")
+def _least_of_best(worth: NDArray[np.int64], depth: int) -> int:
+    """The least of the `depth` largest numbers, of which there are at least one and as many. Counted by where they lie
+    between the least and the greatest: only those of one narrow range need to be put in order."""
+    least = greatest = worth[0]
+    for number in worth:
+        least = min(least, number)
+        greatest = max(greatest, number)
+    shift = 0
+    while (greatest - least) >> shift >= _RANGES:
+        shift += 1
+    counts = np.zeros(_RANGES, dtype=np.int64)
+    for number in worth:
+        counts[(number - least) >> shift] += 1
+    left, place = depth, _RANGES - 1
+    while counts[place] < left:
+        left -= counts[place]
+        place -= 1
+    near = np.empty(counts[place], dtype=np.int64)
+    count = 0
+    for number in worth:
+        if (number - least) >> shift == place:
+            near[count] = number
+            count += 1
+    near.sort()
+    found: int = near[count - left]
+    return found
+
+
 @compiled(
     "int64(int64[::1], int64[::1], boolean[::1], boolean[::1], int64[::1], int64[::1], int64, float64, int64, int64,"
     " int64[::1], int64[:, ::1], int64[::1])"
@@ -285,7 +322,7 @@ def _matches(
         worth = np.empty(count, dtype=np.int64)
         for i in range(count):
             worth[i] = int(np.rint(score[found[i]] * _NANO))
-        least = np.partition(worth, count - depth)[count - depth]
+        least = _least_of_best(worth, depth)
         better = 0
         equals = np.empty(count, dtype=np.int64)
         equal = 0
@@ -349,7 +386,7 @@ def _nearest(
         nearest = depth
         keep[:] = False
         if depth > 0:
-            least = np.partition(micro[:count], count - depth)[count - depth]
+            least = _least_of_best(micro[:count], depth)
             better = 0
             equals = np.empty(count, dtype=np.int64)
             equal = 0

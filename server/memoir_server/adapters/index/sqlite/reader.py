@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memoir_server.adapters.index.sqlite.schema import COLUMNS, token, user_range
-from memoir_server.adapters.index.sqlite.segment import Segment, SessionCodes
+from memoir_server.adapters.index.sqlite.segment import Segment
 from memoir_server.adapters.sqlite_projection import (
     id_key,
     key_id,
@@ -21,6 +21,7 @@ from memoir_server.adapters.sqlite_projection import (
     rows,
     scope_condition,
 )
+from memoir_server.domain.columns import SessionCodes
 from memoir_server.domain.consistency import Portion
 from memoir_server.domain.memory import Scope
 from memoir_server.ports.projection import Held

@@ -58,6 +58,18 @@ def token(namespace: int, term: str) -> str:
     return f"n{namespace}h{hashlib.sha256(data).hexdigest()}" if len(data) > 1024 else f"n{namespace}x{data.hex()}"
 
 
+class Tokens(dict[str, str]):
+    """`token` of terms in one namespace, each made once."""
+
+    def __init__(self, namespace: int) -> None:
+        super().__init__()
+        self._namespace = namespace
+
+    def __missing__(self, term: str) -> str:
+        made = self[term] = token(self._namespace, term)
+        return made
+
+
 def join_terms(terms: tuple[str, ...]) -> str:
     """Terms as one column. A term holds no white space (domain.analysis), so a line feed parts them."""
     return "\n".join(terms)

@@ -6,7 +6,6 @@ the event loop stays usable in a thread while the segment grows.
 
 from __future__ import annotations
 
-import itertools
 from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from memoir_server.adapters.index.sqlite.schema import split_terms
 from memoir_server.adapters.sqlite_projection import key_id
+from memoir_server.domain.columns import SessionCodes
 from memoir_server.domain.entry import CandidateColumns, IndexEntry
 from memoir_server.domain.memory import NEVER, Scope
 from memoir_server.ports.index import IndexQuery
@@ -35,23 +35,6 @@ _POSTING_BYTES: Final = 40
 def estimated_bytes(entries: int, terms: int) -> int:
     """Memory of a segment without vectors, in bytes, before it is loaded."""
     return entries * _ENTRY_BYTES + terms * _POSTING_BYTES
-
-
-class SessionCodes:
-    """Codes of sessions, equal for as long as the process runs. A session is one of its user and agent: two users who
-    call theirs alike share no turns."""
-
-    def __init__(self) -> None:
-        self._codes: dict[tuple[str | None, str | None, str], int] = {}
-        self._next = itertools.count()
-
-    def code(self, scope: Scope) -> int:
-        """The code of the scope's session; -1 without one. Safe from any thread."""
-        if scope.session_id is None:
-            return -1
-        key = (scope.user_id, scope.agent_id, scope.session_id)
-        found = self._codes.get(key)
-        return self._codes.setdefault(key, next(self._next)) if found is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +99,9 @@ class ScopeCodes:
     session: int | None
 
 
+_ANYWHERE: Final = ScopeCodes(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A segment at one moment. `table` holds of the rows what ranking needs; `documents` and `terms` are statistics of
@@ -129,7 +115,9 @@ class View:
     terms: int
     vectors: NDArray[np.float32] | None
     all_rows: NDArray[np.bool_] | None
-    """True for every row, where all are current and none is bounded in world time; else None."""
+    """True for every row, where all are current and world time ends none of them; else None."""
+    begins: bool
+    """Whether world time begins for some row later than for all of them."""
     answered: list[tuple[IndexQuery, NDArray[np.bool_]]] = field(default_factory=list)
     """The last query, and which rows it allows."""
 
@@ -293,11 +281,7 @@ class Segment:
         """The segment as it is now."""
         if self._view is None:
             rows = self._rows.cut(self._count)
-            plain = (
-                self._documents == self._count
-                and bool((rows.valid_until == _LATEST).all())
-                and bool((rows.valid_from == _EARLIEST).all())
-            )
+            lasting = self._documents == self._count and bool((rows.valid_until == _LATEST).all())
             self._view = View(
                 rows=rows,
                 table=CandidateColumns(
@@ -317,7 +301,8 @@ class Segment:
                 documents=self._documents,
                 terms=self._terms,
                 vectors=None if self._vectors is None else self._vectors[: self._count],
-                all_rows=np.ones(self._count, dtype=np.bool_) if plain else None,
+                all_rows=np.ones(self._count, dtype=np.bool_) if lasting else None,
+                begins=bool((rows.valid_from != _EARLIEST).any()),
             )
         return self._view
 
@@ -339,6 +324,8 @@ class Segment:
 
     def scope_codes(self, scope: Scope) -> ScopeCodes:
         """Codes of the scope's agent and session, as far as it names them."""
+        if scope.agent_id is None and scope.session_id is None:
+            return _ANYWHERE
         return ScopeCodes(
             None if scope.agent_id is None else self._agents.get(scope.agent_id, _ABSENT),
             None if scope.session_id is None else self._session_ids.get(scope.session_id, _ABSENT),

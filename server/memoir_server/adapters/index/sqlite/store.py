@@ -22,7 +22,7 @@ from memoir_server.adapters.index.sqlite.candidates import (
 from memoir_server.adapters.index.sqlite.hot import HotSegments
 from memoir_server.adapters.index.sqlite.reader import Part
 from memoir_server.adapters.index.sqlite.schema import TABLES, VERSION
-from memoir_server.adapters.index.sqlite.segment import Segment, SessionCodes, estimated_bytes
+from memoir_server.adapters.index.sqlite.segment import Segment, estimated_bytes
 from memoir_server.adapters.index.sqlite.writer import Effect, Writer
 from memoir_server.adapters.sqlite_projection import (
     SqliteProjection,
@@ -32,6 +32,7 @@ from memoir_server.adapters.sqlite_projection import (
     note_applied,
     rows,
 )
+from memoir_server.domain.columns import SessionCodes
 from memoir_server.domain.consistency import Portion
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.entry import DenseCandidates, KeywordCandidates
@@ -90,6 +91,13 @@ class SqliteIndex(SqliteProjection, MemoryIndex):
 
         await self._write(change, follow)
 
+    def keyword_at_hand(self, namespace: str, terms: Sequence[str], query: IndexQuery) -> KeywordCandidates | None:
+        scope = query.selection.scope
+        segment = self._hot.get(_part(namespace, scope))
+        if segment is None or segment.count > _INLINE_ROWS:
+            return None
+        return keyword_candidates(segment.view(), segment.postings(terms), query, segment.scope_codes(scope))
+
     async def keyword(self, namespace: str, terms: Sequence[str], query: IndexQuery) -> KeywordCandidates:
         part, scope = _part(namespace, query.selection.scope), query.selection.scope
         segment = self._hot.get(part) or await self._columns(part)
@@ -111,6 +119,21 @@ class SqliteIndex(SqliteProjection, MemoryIndex):
             return keyword_candidates(found.view(), found.postings(terms), query, found.scope_codes(scope), statistics)
 
         return await self._read(from_file)
+
+    def dense_at_hand(
+        self,
+        namespace: str,
+        vector: NDArray[np.float32],
+        query: IndexQuery,
+        *,
+        also: NDArray[np.int64] = NO_REVISIONS,
+    ) -> DenseCandidates | None:
+        self._check_query(vector)
+        scope = query.selection.scope
+        segment = self._hot.get(_part(namespace, scope))
+        if segment is None or not segment.has_vectors or segment.count > _INLINE_ROWS:
+            return None
+        return dense_candidates(segment.view(), vector, query, segment.scope_codes(scope), also)
 
     async def dense(
         self,

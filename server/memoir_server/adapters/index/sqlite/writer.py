@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import apsw
-import numpy as np
+import msgspec
 
-from memoir_server.adapters.index.sqlite.schema import USER_BITS, join_terms, token, user_range
+from memoir_server.adapters.index.sqlite.schema import USER_BITS, Tokens, join_terms, user_range
 from memoir_server.adapters.inserting import insert_rows
 from memoir_server.adapters.sqlite_projection import id_key, rows
+from memoir_server.domain.embedding import encode_vector
 from memoir_server.domain.entry import IndexEntry
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import NEVER
 from memoir_server.ports.index import IndexAction, Put
 from memoir_server.ports.projection import Remove, Retire
@@ -22,6 +24,7 @@ _NUMBERED = ("entries", "vectors", "postings_docsize")
 """Tables with a row per entry under its id; the last is FTS5's own."""
 _CHUNK = 400
 """Ids per statement that names them in a list."""
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Deleted:
     user: str
     revision: int
 
+
+_make_added = maker(Added)
 
 Effect = Added | Retired | Deleted
 
@@ -92,28 +97,31 @@ class Writer:
             revisions = [entry.revision for entry in known[start : start + _CHUNK]]
             marks = ",".join("?" * len(revisions))
             self._delete(f"namespace = ? AND revision IN ({marks})", (self.namespace, *revisions))
-        added = [Added(entry, self._new_id(entry)) for entry in entries]
-        insert_rows(self.connection, "INSERT INTO entries", [self._row(item) for item in added])
+        added = [_make_added(entry, self._new_id(entry)) for entry in entries]
+        insert_rows(self.connection, "INSERT OR FAIL INTO entries", [self._row(item) for item in added])
         insert_rows(
             self.connection,
-            "INSERT INTO vectors",
-            [(item.entry_id, np.ascontiguousarray(item.entry.vector, dtype="<f4").data.cast("B")) for item in added],
+            "INSERT OR FAIL INTO vectors",
+            [(item.entry_id, encode_vector(item.entry.vector)) for item in added],
         )
-        tokens: dict[str, str] = {}
-        for entry in entries:
-            for term in entry.terms:
-                if term not in tokens:
-                    tokens[term] = token(self.namespace, term)
-        insert_rows(
-            self.connection,
-            "INSERT INTO postings (rowid, tokens)",
-            [(item.entry_id, " ".join([tokens[t] for t in dict.fromkeys(item.entry.terms)])) for item in added],
-        )
+        self._post(added)
         self.effects.extend(added)
+
+    def _post(self, added: Sequence[Added]) -> None:
+        tokens = Tokens(self.namespace)
+        postings = [
+            (item.entry_id, " ".join([tokens[term] for term in dict.fromkeys(item.entry.terms)])) for item in added
+        ]
+        # One statement: FTS5 writes a segment for each, and merges them later.
+        self.connection.execute(
+            "INSERT INTO postings (rowid, tokens) SELECT value ->> 0, value ->> 1 FROM json_each(?)",
+            (_encode(postings).decode(),),
+        )
 
     def _row(self, item: Added) -> tuple[apsw.SQLiteValue, ...]:
         entry, scope = item.entry, item.entry.scope
-        owner = self._owners[item.entry_id >> USER_BITS, id_key(scope.agent_id)]
+        agent = id_key(scope.agent_id)
+        owner = self._owners[item.entry_id >> USER_BITS, agent]
         owner.entries += 1
         if entry.retired == NEVER:
             owner.documents += 1
@@ -125,7 +133,7 @@ class Writer:
             entry.revision,
             entry.retired,
             id_key(scope.user_id),
-            id_key(scope.agent_id),
+            agent,
             id_key(scope.session_id),
             int(entry.kind),
             entry.create_time,

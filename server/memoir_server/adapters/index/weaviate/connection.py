@@ -101,6 +101,9 @@ class Connection:
         self._client: WeaviateAsyncClient | None = None
         self._connecting = asyncio.Lock()
         self._closed = True
+        self._health: httpx.AsyncClient | None = None
+        self._doubtful = False
+        """Whether the store was away since it was last known to be ready."""
 
     async def open(self) -> None:
         """Connects. Raises StoreUnavailable; a later call then tries again by itself."""
@@ -113,7 +116,38 @@ class Connection:
         await self._let_go()
 
     async def call(self, work: Callable[[WeaviateAsyncClient], Awaitable[T]]) -> T:
-        """Runs one call of the client. Raises StoreUnavailable, NothingThere, WeaviateRefused."""
+        """Runs one call of the client, which must be idempotent. Raises StoreUnavailable, NothingThere,
+        WeaviateRefused."""
+        if self._doubtful:
+            await self.require_ready()
+        try:
+            return await self._call(work)
+        except StoreUnavailable:
+            self._doubtful = True
+            raise
+        except (NothingThere, WeaviateRefused):
+            # A store that is starting says so of everything that it has not loaded yet.
+            await self.require_ready()
+            return await self._call(work)
+
+    async def require_ready(self) -> None:
+        """Raises StoreUnavailable while the store is starting: it answers then, and knows of nothing."""
+        self._doubtful = True
+        scheme = "https" if self._address.secure else "http"
+        if self._health is None:
+            # The client's own question prints what goes wrong.
+            self._health = httpx.AsyncClient(trust_env=False, timeout=self._seconds)
+        try:
+            answer = await self._health.get(
+                f"{scheme}://{self._address.host}:{self._address.http_port}/v1/.well-known/ready"
+            )
+        except (httpx.HTTPError, AttributeError) as failure:
+            raise meaning(failure) from failure
+        if answer.status_code != httpx.codes.OK:
+            raise StoreUnavailable(STORE, f"{self._where} is not ready")
+        self._doubtful = False
+
+    async def _call(self, work: Callable[[WeaviateAsyncClient], Awaitable[T]]) -> T:
         client = await self._connected()
         task = asyncio.ensure_future(work(client))
         try:
@@ -124,7 +158,7 @@ class Connection:
                 return await task
         except TimeoutError as silence:
             raise StoreUnavailable(STORE, f"{self._where} did not answer within {self._seconds:g} s") from silence
-        except (*_OUTAGES, WeaviateBaseError) as failure:
+        except (*_OUTAGES, WeaviateBaseError, AttributeError) as failure:
             raise meaning(failure) from failure
         finally:
             task.cancel()
@@ -171,8 +205,10 @@ class Connection:
         try:
             async with asyncio.timeout(self._seconds):
                 await client.connect()
-        except (*_OUTAGES, WeaviateBaseError, TimeoutError) as failure:
+        except (*_OUTAGES, WeaviateBaseError, TimeoutError, AttributeError) as failure:
             await client.close()
+            if isinstance(failure, AttributeError):
+                raise meaning(failure) from failure
             raise StoreUnavailable(STORE, f"cannot connect to {self._where}: {failure}") from failure
         return client
 
@@ -180,6 +216,9 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+        health, self._health = self._health, None
+        if health is not None:
+            await health.aclose()
 
     async def _listening(self) -> bool:
         """Whether both ports take connections; a host that does not say is given the benefit of the doubt."""
@@ -198,6 +237,9 @@ class Connection:
 def meaning(failure: Exception) -> Exception:
     """What a failure of the client says about the store, or about the item."""
     text = str(failure)
+    if isinstance(failure, AttributeError):
+        # What httpx makes, on uvloop, of a connection that is reset in the moment in which it is made.
+        return StoreUnavailable(STORE, "the connection was reset") if failure.name == "getpeername" else failure
     if isinstance(failure, _OUTAGES):
         return StoreUnavailable(STORE, text or type(failure).__name__)
     if _ABSENT.search(text):

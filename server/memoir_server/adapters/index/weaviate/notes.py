@@ -167,6 +167,7 @@ class Notes:
             await self._put(key, value, generation)
             return
         for error in answer.errors.values():
+            await self._connection.require_ready()
             raise refusal(error.message)
 
     async def _unless_there(self, work: Any) -> None:

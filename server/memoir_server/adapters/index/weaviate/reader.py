@@ -15,7 +15,6 @@ from weaviate.classes.query import Sort
 from weaviate.collections import CollectionAsync
 
 from memoir_server.adapters.index.weaviate import filters
-from memoir_server.adapters.index.weaviate.columns import SessionCodes, table_of
 from memoir_server.adapters.index.weaviate.connection import Connection, Moved, NothingThere
 from memoir_server.adapters.index.weaviate.filters import Condition
 from memoir_server.adapters.index.weaviate.schema import (
@@ -27,6 +26,7 @@ from memoir_server.adapters.index.weaviate.schema import (
     read_object,
     tenant_name,
 )
+from memoir_server.domain.columns import SessionCodes, columns_of
 from memoir_server.domain.consistency import Portion
 from memoir_server.domain.entry import DenseCandidates, KeywordCandidates
 from memoir_server.domain.memory import Scope
@@ -76,7 +76,7 @@ class Reader:
             best = np.sort(best)
             found, frequency = [found[i] for i in best.tolist()], frequency[best]
         return KeywordCandidates(
-            table=table_of(found, self.sessions),
+            table=columns_of(found, self.sessions),
             rows=np.arange(len(found), dtype=np.int64),
             frequency=frequency,
             document_count=documents,
@@ -101,7 +101,7 @@ class Reader:
             found, cosine = found + named, np.concatenate((cosine, _cosines(named, vector)))
         order = np.argsort(np.array([f.revision for f in found], dtype=np.int64), kind="stable")
         return DenseCandidates(
-            table=table_of([found[i] for i in order.tolist()], self.sessions),
+            table=columns_of([found[i] for i in order.tolist()], self.sessions),
             rows=np.arange(len(found), dtype=np.int64),
             cosine=cosine[order],
             nearest=nearest,
@@ -173,11 +173,13 @@ class Reader:
         """The same of all memories, in windows of revisions: sorting all that come after would take longer with every
         page."""
         width = 2 * limit
+        found: list[Found] = []
         while True:
             window = filters.both([*conditions, filters.later(after), filters.upto(after + width)])
-            found = await self._by_revision(window, limit, EVERYTHING, vectors=True)
+            found += await self._by_revision(window, limit - len(found), EVERYTHING, vectors=True)
             beyond = filters.both([*conditions, filters.later(after + width)])
-            if found or not await self.number(beyond):
+            # Fewer than asked for would say that there are no more.
+            if len(found) == limit or not await self.number(beyond):
                 return found
             after, width = after + width, 4 * width
 

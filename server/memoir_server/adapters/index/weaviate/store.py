@@ -12,12 +12,12 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memoir_server.adapters.index.weaviate.columns import SessionCodes
 from memoir_server.adapters.index.weaviate.connection import STORE, Connection, Moved, NothingThere, WeaviateAddress
 from memoir_server.adapters.index.weaviate.notes import Notes, State
 from memoir_server.adapters.index.weaviate.reader import DEEPEST, Reader
 from memoir_server.adapters.index.weaviate.schema import tenant_name
 from memoir_server.adapters.index.weaviate.writer import Folded, Writer, fold
+from memoir_server.domain.columns import SessionCodes
 from memoir_server.domain.consistency import Portion
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.entry import DenseCandidates, KeywordCandidates
@@ -54,6 +54,8 @@ class WeaviateIndex(MemoryIndex):
     Raises:
         ValueError: For another prefix or a time not above 0.
     """
+
+    may_return = True
 
     def __init__(self, address: WeaviateAddress, *, prefix: str = "Memoir", seconds: float = 30.0) -> None:
         if not _PREFIX.fullmatch(prefix):

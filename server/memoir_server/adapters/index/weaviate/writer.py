@@ -138,6 +138,8 @@ class Writer:
             answer = await self._on_tenant(lambda tenant: tenant.data.insert_many(objects))
         except WeaviateRefused as all_of_them:
             raise _refused(batch, range(len(batch)), str(all_of_them)) from all_of_them
+        if answer.errors:
+            await self.connection.require_ready()
         # Errors of single objects are returned, not raised.
         errors = {index: refusal(error.message) for index, error in answer.errors.items()}
         for outage in errors.values():

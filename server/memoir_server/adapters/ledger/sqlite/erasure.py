@@ -14,8 +14,8 @@ from typing import Final
 
 import apsw
 
-from memoir_server.adapters.ledger.sqlite.layout import key_of, revision_of
-from memoir_server.adapters.ledger.sqlite.reset_codec import decode_reset, encode_reset
+from memoir_server.adapters.ledger.forms.layout import key_of, revision_of
+from memoir_server.adapters.ledger.forms.reset_codec import decode_reset, encode_reset
 from memoir_server.adapters.ledger.sqlite.resets import read_reset, store, stored_receipt
 from memoir_server.adapters.ledger.sqlite.rows import as_json, fetch, read_memory
 from memoir_server.adapters.ledger.sqlite.vectors import drop_unused

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from memoir_server.adapters.ledger.sqlite.encoding import encode_strings
-from memoir_server.adapters.ledger.sqlite.layout import LIST_ITEM, key_of
+from memoir_server.adapters.ledger.forms.encoding import encode_strings
+from memoir_server.adapters.ledger.forms.layout import LIST_ITEM, key_of
 from memoir_server.domain.filter import (
     BUILT_IN,
     And,

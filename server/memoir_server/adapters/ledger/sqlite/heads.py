@@ -14,9 +14,12 @@ class Bell:
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
+        self.rung = 0
+        """How often it was rung."""
 
     def ring(self) -> None:
         """Wakes them."""
+        self.rung += 1
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():

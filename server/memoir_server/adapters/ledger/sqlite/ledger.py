@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
+from memoir_server.adapters.ledger.forms.changing import Entropy
+from memoir_server.adapters.ledger.forms.layout import key_of
 from memoir_server.adapters.ledger.sqlite import (
     accesses,
     beginning,
@@ -33,8 +36,8 @@ from memoir_server.adapters.ledger.sqlite.connection import (
     translating,
 )
 from memoir_server.adapters.ledger.sqlite.heads import Bell, Heads
-from memoir_server.adapters.ledger.sqlite.layout import key_of
-from memoir_server.adapters.ledger.sqlite.mutations import Entropy, Mutations
+from memoir_server.adapters.ledger.sqlite.moved import refuse_moved
+from memoir_server.adapters.ledger.sqlite.mutations import Mutations
 from memoir_server.adapters.ledger.sqlite.progress import INLINE, Progress, needless, read_due
 from memoir_server.adapters.ledger.sqlite.readers import Readers
 from memoir_server.adapters.ledger.sqlite.recent import RecentChanges
@@ -43,7 +46,7 @@ from memoir_server.adapters.ledger.sqlite.rows import as_json, fetch
 from memoir_server.adapters.ledger.sqlite.schema import migrate
 from memoir_server.adapters.ledger.sqlite.speakers import speakers_of
 from memoir_server.adapters.ledger.sqlite.twins import twins_of
-from memoir_server.adapters.ledger.sqlite.vectors import VectorStore, keep_ready, kept_facts
+from memoir_server.adapters.ledger.sqlite.vectors import VectorStore, kept_facts
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, Writer
 from memoir_server.domain.access import Kept, Noted
 from memoir_server.domain.change import Change, Head, Origin
@@ -55,12 +58,23 @@ from memoir_server.domain.filter import Family
 from memoir_server.domain.graph import MemoryFacts
 from memoir_server.domain.memory import NEVER, Memory, Scope
 from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
-from memoir_server.domain.reset import Reset, ResetReceipt, ResetTarget
+from memoir_server.domain.reset import Reset, ResetReceipt, ResetState, ResetTarget
 from memoir_server.domain.scopes import ScopeCount, ScopeDimension
 from memoir_server.domain.selection import Selection
 from memoir_server.domain.store import PROJECTIONS, StoreKind
 from memoir_server.domain.time import Instant
-from memoir_server.ports.ledger import Born, HistoryQuery, Ledger, ListPosition, Recount, TargetCount, Work
+from memoir_server.ports.ledger import (
+    Born,
+    Claim,
+    Claims,
+    HistoryQuery,
+    Lease,
+    Ledger,
+    ListPosition,
+    Recount,
+    TargetCount,
+    Work,
+)
 
 _INLINE_ROWS = 100
 """Rows that are read on the event loop; more go to a thread."""
@@ -121,6 +135,7 @@ class SqliteLedger(Ledger):
 
     @translating
     def _open_file(self) -> tuple[apsw.Connection, str, bytes]:
+        refuse_moved(self._directory)
         beginning.check_file(self._directory, self._projections)
         connection = connect_writer(self._directory)
         try:
@@ -180,8 +195,9 @@ class SqliteLedger(Ledger):
     async def commit(self, mutation: Mutation) -> Committed:
         def job(transaction: Transaction) -> Committed:
             committed = self._mutations.commit(transaction, mutation)
-            if mutation.vectors is not None:
-                keep_ready(transaction, mutation.namespace, mutation.vectors)
+            if mutation.vectors is not None and not committed.replayed:
+                made = [change.after.content_hash for change in committed.changes if change.after is not None]
+                self._opened.vectors.keep_ready(transaction, mutation.namespace, mutation.vectors, made)
             if committed.changes and not committed.replayed:
                 ns = transaction.make_namespace(mutation.namespace).ns
                 transaction.after_commit(lambda: self._recent.note(ns, committed.changes))
@@ -388,6 +404,31 @@ class SqliteLedger(Ledger):
             return True
         return await self._opened.readers.run(lambda connection: chain.verify(connection, row.ns, namespace))
 
+    # -- servers that share the ledger: the directory belongs to this one alone
+
+    async def renew(self, model: EmbeddingModel) -> float:
+        return math.inf
+
+    async def resign(self) -> None:
+        pass
+
+    async def others_with_another_model(self, model: EmbeddingModel) -> int:
+        return 0
+
+    async def claim(self, store: StoreKind, *, limit: int, now: Instant) -> Claims:
+        seen = self._work_bell.rung
+        due = await self.pending(store, limit=limit, now=now)
+        claims = [
+            Claim(Lease(store, namespace), self._applied(store, namespace), work) for namespace, work in due.items()
+        ]
+        return Claims(claims, seen)
+
+    async def hold(self, store: StoreKind, namespace: str | None) -> Lease | None:
+        return Lease(store, namespace)
+
+    async def release(self, leases: Sequence[Lease], *, linger: float = 0.0) -> None:
+        pass
+
     # -- projection work
 
     async def pending(self, store: StoreKind, *, limit: int, now: Instant) -> Mapping[str, Sequence[Work]]:
@@ -413,13 +454,22 @@ class SqliteLedger(Ledger):
                 found[row.name] = due
         return found
 
-    async def complete(self, store: StoreKind, namespace: str, revisions: Sequence[int]) -> None:
+    async def complete(
+        self, store: StoreKind, namespace: str, revisions: Sequence[int], *, lease: Lease | None = None
+    ) -> None:
         row, progress = self._row(namespace), self._opened.progress
         progress.complete(store, row, revisions)
         self._recent.drop_through(row.ns, min(progress.watermark(each, row) for each in PROJECTIONS))
 
     async def postpone(
-        self, store: StoreKind, namespace: str, revisions: Sequence[int], *, until: Instant, error: str
+        self,
+        store: StoreKind,
+        namespace: str,
+        revisions: Sequence[int],
+        *,
+        until: Instant,
+        error: str,
+        lease: Lease | None = None,
     ) -> None:
         row = self._row(namespace)
         with translated():
@@ -430,12 +480,17 @@ class SqliteLedger(Ledger):
             memory_ids = {key - key_of(row.ns, 0): memory_id for key, memory_id in rows}
         self._opened.progress.postpone(store, row, memory_ids, until=until, error=error)
 
-    async def give_up(self, store: StoreKind, namespace: str, revision: int, *, error: str) -> None:
+    async def give_up(
+        self, store: StoreKind, namespace: str, revision: int, *, error: str, lease: Lease | None = None
+    ) -> None:
         self._opened.progress.give_up(store, self._row(namespace), revision, error)
 
-    async def watermark(self, store: StoreKind, namespace: str) -> int:
+    def _applied(self, store: StoreKind, namespace: str) -> int:
         row = self._opened.heads.row(namespace)
         return 0 if row is None else self._opened.progress.watermark(store, row)
+
+    async def watermark(self, store: StoreKind, namespace: str) -> int:
+        return self._applied(store, namespace)
 
     async def degraded(self, store: StoreKind, namespace: str) -> int:
         row = self._opened.heads.row(namespace)
@@ -473,8 +528,13 @@ class SqliteLedger(Ledger):
         row = self._opened.heads.row(namespace)
         return 0 if row is None else self._opened.progress.backlog(store, row, until)
 
-    async def wait_for_work(self, timeout: float) -> None:
-        await self._work_bell.wait(timeout)
+    async def behind(self, store: StoreKind) -> int:
+        opened = self._opened
+        return sum(row.head.revision - opened.progress.watermark(store, row) for row in opened.heads.rows())
+
+    async def wait_for_work(self, timeout: float, *, seen: int = -1) -> None:
+        if seen in (-1, self._work_bell.rung):
+            await self._work_bell.wait(timeout)
 
     async def vectors(
         self, namespace: str, content_hashes: Sequence[bytes], model: EmbeddingModel
@@ -483,10 +543,16 @@ class SqliteLedger(Ledger):
         row = opened.heads.row(namespace)
         if row is None or not content_hashes:
             return {}
-        if len(content_hashes) <= _INLINE_ROWS:
+        taken = opened.vectors.take(row, content_hashes, model)
+        others = (
+            [content_hash for content_hash in content_hashes if content_hash not in taken] if taken else content_hashes
+        )
+        if not others:
+            return taken
+        if len(others) <= _INLINE_ROWS:
             with translated():
-                return opened.vectors.read(opened.readers.inline, row, content_hashes, model)
-        return await opened.readers.run(lambda connection: opened.vectors.read(connection, row, content_hashes, model))
+                return taken | opened.vectors.read(opened.readers.inline, row, others, model)
+        return taken | await opened.readers.run(lambda connection: opened.vectors.read(connection, row, others, model))
 
     async def keep_vectors(
         self, namespace: str, model: EmbeddingModel, vectors: Mapping[bytes, NDArray[np.float32]]
@@ -572,6 +638,9 @@ class SqliteLedger(Ledger):
     async def unfinished_resets(self) -> Sequence[Reset]:
         return await self._opened.readers.run(resets.running)
 
+    async def claim_reset(self, namespace: str, reset_id: str) -> bool:
+        return self._read_reset(namespace, reset_id)[1].state is ResetState.RUNNING
+
     async def execute_reset(
         self,
         namespace: str,
@@ -649,6 +718,7 @@ class SqliteLedger(Ledger):
             erased = erasure.erase(transaction, row, reset_id, limit)
             transaction.after_commit(lambda: progress.forget(row.ns, erased))
             transaction.after_commit(lambda: self._recent.forget(row.ns, erased))
+            transaction.after_commit(self._opened.vectors.forget)
             transaction.after_commit(lambda: self._announce(namespace, reset_id))
             return len(erased)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import apsw
 
+from memoir_server.adapters.ledger.forms.layout import key_of
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_scope, selection_condition
-from memoir_server.adapters.ledger.sqlite.layout import key_of
 from memoir_server.adapters.ledger.sqlite.rows import EVENTS, read_changes
 from memoir_server.domain.change import Change, EventType
 from memoir_server.domain.memory import NEVER, Scope

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import apsw
 
 from memoir_server.adapters.inserting import insert_rows
+from memoir_server.adapters.ledger.forms.changing import (
+    IDEMPOTENCY_US,
+    Current,
+    Entropy,
+    Replay,
+    births_of,
+    content_of,
+    dealt_turns,
+    episode_scopes,
+    event_rows,
+    gone_time,
+    with_before,
+)
+from memoir_server.adapters.ledger.forms.encoding import encode_facts, encode_memory
+from memoir_server.adapters.ledger.forms.layout import LIST_ITEM, REMOVED, key_of
 from memoir_server.adapters.ledger.sqlite.accesses import forget_accesses
-from memoir_server.adapters.ledger.sqlite.chain import SALT_BYTES, digest_of, link, payload_of
-from memoir_server.adapters.ledger.sqlite.encoding import encode_detail, encode_facts, encode_memory
 from memoir_server.adapters.ledger.sqlite.filters import metadata_rows
-from memoir_server.adapters.ledger.sqlite.layout import LIST_ITEM, NOT_EXPIRING, REMOVED, key_of
 from memoir_server.adapters.ledger.sqlite.rows import (
     EVENTS,
     MEMORY_COLUMNS,
@@ -29,36 +40,12 @@ from memoir_server.domain.change import Actor, ActorKind, Change, Draft, EventTy
 from memoir_server.domain.duplicate import said_code
 from memoir_server.domain.errors import RequestIdReused
 from memoir_server.domain.graph import facts_of
-from memoir_server.domain.memory import NEVER, Memory, MemoryKind, Scope
+from memoir_server.domain.memory import NEVER, Memory, Scope
 from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
 from memoir_server.domain.time import Instant
 
-IDEMPOTENCY_US: Final = 24 * 3600 * 1_000_000
-"""How long a request is remembered (semantics 7)."""
 _PURGE_AT_ONCE: Final = 64
 _SYSTEM: Final = Origin(actor=Actor("memoir", ActorKind.SYSTEM))
-
-Entropy = Callable[[int], bytes]
-"""Makes that many unpredictable bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """The current version of a memory, and what its row knows beside it."""
-
-    memory: Memory
-    born: int
-    gone: int
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What the idempotency record of an earlier request says."""
-
-    first: int
-    last: int
-    revision: int
-    outcome: bytes
 
 
 def load_current(connection: apsw.Connection, row: NamespaceRow, memory_ids: Sequence[str]) -> dict[str, Current]:
@@ -140,13 +127,10 @@ class Mutations:
         if not drafts:
             return ()
         row = transaction.make_namespace(namespace)
-        drafts = [_with_before(draft, current) for draft in drafts]
+        drafts = [with_before(draft, current) for draft in drafts]
         turns = _next_turns(transaction.connection, row.ns, drafts)
         changes = stamp(namespace, drafts, head=row.head, now=now, origin=origin, first_turns=turns)
-        births = [
-            c.revision if c.type is EventType.CREATED else current[c.memory_id].born if c.memory_id in current else born
-            for c in changes
-        ]
+        births = births_of(changes, current, born)
         bodies = [None if c.after is None else encode_memory(c.after) for c in changes]
         chain = self._write_events(transaction.connection, row, changes, births, bodies)
         _write_versions(transaction.connection, row.ns, changes, births, bodies)
@@ -164,47 +148,10 @@ class Mutations:
         births: Sequence[int],
         bodies: Sequence[bytes | None],
     ) -> bytes:
-        salts = self._entropy(SALT_BYTES * len(changes))
-        chain = row.chain
-        rows: list[tuple[Any, ...]] = []
-        details: dict[tuple[str, bool], bytes] = {}
-        for position, change in enumerate(changes):
-            salt = salts[position * SALT_BYTES : (position + 1) * SALT_BYTES]
-            # All changes of a mutation have one origin, and most the same reason.
-            detail = details.get((change.reason, change.keep_facts))
-            if detail is None:
-                detail = encode_detail(change.reason, change.origin, change.keep_facts)
-                details[change.reason, change.keep_facts] = detail
-            before = 0 if change.before is None else change.before.revision
-            text = None if change.after is None else change.after.text
-            payload = payload_of(
-                change.revision,
-                change.commit_time,
-                change.type,
-                change.memory_id,
-                before,
-                detail,
-                text,
-                bodies[position],
-            )
-            digest = digest_of(salt, payload)
-            chain = link(chain, change.revision, digest)
-            rows.append(
-                (
-                    key_of(row.ns, change.revision),
-                    change.commit_time,
-                    int(change.type),
-                    change.memory_id,
-                    births[position],
-                    key_of(row.ns, before) if before else None,
-                    detail,
-                    salt,
-                    digest,
-                )
-            )
+        rows, chain = event_rows(row.ns, row.chain, changes, births, bodies, self._entropy)
         insert_rows(
             connection,
-            "INSERT INTO events (key, commit_time, type, memory_id, born, before, detail, salt, digest)",
+            "INSERT OR FAIL INTO events (key, commit_time, type, memory_id, born, before, detail, salt, digest)",
             rows,
         )
         return chain
@@ -258,32 +205,9 @@ def remember(
         )
 
 
-def _with_before(draft: Draft, current: Mapping[str, Current]) -> Draft:
-    """The draft with the version that it replaces, as the ledger has it."""
-    found = current.get(draft.memory_id)
-    if draft.type is EventType.CREATED:
-        if found is not None:
-            raise ValueError(f"draft creates memory {draft.memory_id!r}, which exists")
-        return draft
-    if draft.type in (EventType.FAILED, EventType.RESET):
-        return draft
-    if found is None:
-        if draft.type is EventType.DELETED and draft.before is None:
-            return draft
-        raise ValueError(f"draft changes memory {draft.memory_id!r}, which does not exist")
-    if draft.before is None or draft.before.revision != found.memory.revision:
-        return replace(draft, before=found.memory)
-    return draft
-
-
 def _next_turns(connection: apsw.Connection, ns: int, drafts: Sequence[Draft]) -> list[int]:
     """The turn ordinal of each draft that creates an EPISODE, 0 for the others; counts the scopes' turns on."""
-    scopes = [
-        d.after.scope
-        if d.after is not None and d.type is EventType.CREATED and d.after.kind is MemoryKind.EPISODE
-        else None
-        for d in drafts
-    ]
+    scopes = episode_scopes(drafts)
     counters: Counter[Scope] = Counter(scope for scope in scopes if scope is not None)
     following: dict[Scope, int] = {}
     for scope, count in counters.items():
@@ -300,14 +224,7 @@ def _next_turns(connection: apsw.Connection, ns: int, drafts: Sequence[Draft]) -
             identity, last = found
             following[scope] = last + 1
             connection.execute("UPDATE turns SET last = ? WHERE id = ?", (last + count, identity))
-    turns = []
-    for wanted in scopes:
-        if wanted is None:
-            turns.append(0)
-        else:
-            turns.append(following[wanted])
-            following[wanted] += 1
-    return turns
+    return dealt_turns(scopes, following)
 
 
 def _write_versions(
@@ -330,13 +247,13 @@ def _write_versions(
     if rows:
         insert_rows(connection, _INSERT_VERSION, rows)
     if metadata:
-        insert_rows(connection, "INSERT INTO metadata (key, name, family, value)", metadata)
+        insert_rows(connection, "INSERT OR FAIL INTO metadata (key, name, family, value)", metadata)
         types = {(ns, name, family) for _, name, family, _ in metadata if family != LIST_ITEM}
         insert_rows(connection, "INSERT OR IGNORE INTO metadata_types (ns, name, family)", sorted(types))
 
 
 _INSERT_VERSION: Final = (
-    "INSERT INTO versions (key, ns, memory_id, born, retired, gone, user_id, agent_id, session_id, kind, turn, "
+    "INSERT OR FAIL INTO versions (key, ns, memory_id, born, retired, gone, user_id, agent_id, session_id, kind, turn, "
     "create_time, update_time, valid_from, valid_until, expire_time, importance, actor_id, message_id, content, "
     "has_facts, said, text, body)"
 )
@@ -364,16 +281,6 @@ def _columns(memory: Memory) -> tuple[Any, ...]:
         bool(memory.entities or memory.relations),
         said_code(memory),
     )
-
-
-def gone_time(memory: Memory) -> int:
-    """Instant from which the memory is hidden, as long as this is its current version."""
-    return NOT_EXPIRING if memory.expire_time is None else memory.expire_time
-
-
-def content_of(content_hash: bytes) -> int:
-    """The part of a content hash that versions are found by."""
-    return int.from_bytes(content_hash[:8], "big", signed=True)
 
 
 def _end_versions(

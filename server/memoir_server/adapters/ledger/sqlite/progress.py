@@ -15,8 +15,8 @@ from typing import Final
 
 import apsw
 
+from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REMOVED, REVISION_BITS, key_of, revision_of
 from memoir_server.adapters.ledger.sqlite.heads import Heads
-from memoir_server.adapters.ledger.sqlite.layout import MAX_REVISION, REMOVED, REVISION_BITS, key_of, revision_of
 from memoir_server.adapters.ledger.sqlite.rows import EVENTS, as_json, read_work
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, Writer
 from memoir_server.domain.store import PROJECTIONS, StoreKind
@@ -46,7 +46,18 @@ class _Place:
     again: set[int] = field(default_factory=set)
     """Revisions that were asked to be applied once more."""
 
-    def finish(self, revisions: Iterable[int]) -> None:
+    def _next_are(self, revisions: Sequence[int]) -> bool:
+        """Whether these are the next revisions without a gap, and nothing is known of any other."""
+        return (
+            not (self.done or self.postponed or self.again)
+            and len(revisions) > 0
+            and list(revisions) == list(range(self.applied + 1, self.applied + 1 + len(revisions)))
+        )
+
+    def finish(self, revisions: Sequence[int]) -> None:
+        if self._next_are(revisions):
+            self.applied = revisions[-1]
+            return
         self.again.difference_update(revisions)
         for revision in revisions:
             if revision > self.applied:
@@ -58,6 +69,8 @@ class _Place:
 
     def next_due(self, head: int, now: Instant, limit: int) -> list[int]:
         """The first revisions that are neither done nor waiting, at most `limit`."""
+        if not (self.done or self.postponed or self.again):
+            return list(range(self.applied + 1, min(head, self.applied + limit) + 1))
         due: list[int] = []
         following = (r for r in range(self.applied + 1, head + 1) if r not in self.done and r not in self.again)
         for revision in itertools.chain(sorted(self.again), following):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memoir_server.adapters.coherent import CoherentCache
+from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, key_of, revision_of
 from memoir_server.adapters.ledger.sqlite.caches import HeldVersion, reads_newest, version_charge
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_visible, selection_condition
-from memoir_server.adapters.ledger.sqlite.layout import MAX_REVISION, key_of, revision_of
 from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch, read_memory
 from memoir_server.domain.filter import Family, matches
 from memoir_server.domain.memory import NEVER, Memory
@@ -96,18 +96,19 @@ def _read_versions(
 
 def _covered(versions: Iterable[HeldVersion], selection: Selection) -> dict[int, Memory]:
     """What `filters.selection_condition` says in SQL, of rows that are here already."""
-    now, revision, scope = selection.now, selection.revision, selection.scope
+    now, revision, covers = selection.now, selection.revision, selection.scope.covers
     present = revision >= NEVER - 1
     created = None if selection.created == _ANY_TIME else selection.created
-    filter_ = selection.filter
+    filter_, whenever = selection.filter, selection.valid_at is None
     found = {}
     for memory, retired, gone in versions:
         if (
             gone > now
             and (retired == NEVER if present else memory.revision <= revision < retired)
-            and scope.covers(memory.scope)
+            and covers(memory.scope)
             and (created is None or created.covers(memory.create_time))
-            and selection.covers_world_time(memory)
+            # What never ends is valid at every reference; whether it has begun is asked of an instant only.
+            and ((whenever and memory.valid_until is None) or selection.covers_world_time(memory))
             and (filter_ is None or matches(filter_, memory))
         ):
             found[memory.revision] = memory

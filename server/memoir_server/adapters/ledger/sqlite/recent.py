@@ -12,17 +12,25 @@ from typing import Any, Final
 
 import apsw
 
-from memoir_server.adapters.ledger.sqlite.layout import REMOVED, key_of, revision_of
+from memoir_server.adapters.ledger.forms.layout import REMOVED, key_of, revision_of
 from memoir_server.adapters.ledger.sqlite.rows import as_json, fetch
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow
 from memoir_server.domain.change import Change
-from memoir_server.ports.ledger import Work
+from memoir_server.domain.memory import NEVER
+from memoir_server.ports.ledger import Work, make_work
 
 _MOST: Final = 8_388_608
 """Characters kept in all, as `_size` counts them; while a projection is behind by more, the file is read."""
 _CHANGE: Final = 1_000
 """Charged per change beside its texts."""
-_STATES: Final = "SELECT e.key, e.type, v.retired, v.gone FROM events e LEFT JOIN versions v ON v.key = e.key WHERE "
+_TOUCHED: Final = (
+    # Few as a rule: each row that a statement gives hands the interpreter lock over and back.
+    "SELECT e.key, e.type, v.retired, v.gone FROM events e LEFT JOIN versions v ON v.key = e.key "
+    f"WHERE (v.key IS NULL OR v.retired <> {NEVER} OR v.gone = {REMOVED})"
+)
+"""Changes without a version, and those whose version was replaced or removed."""
+_CURRENT: Final = (True, NEVER)
+"""Whether a version is live, and where it ends, as long as nothing has touched it."""
 
 
 class RecentChanges:
@@ -34,7 +42,7 @@ class RecentChanges:
 
     def note(self, ns: int, changes: Sequence[Change]) -> None:
         """Keeps changes, by revision within the namespace with that number, as far as there is room."""
-        size = sum(map(_size, changes))
+        size = sum([_size(change) for change in changes])
         if self._size + size <= _MOST:
             self._changes.setdefault(ns, {}).update({change.revision: change for change in changes})
             self._size += size
@@ -62,28 +70,36 @@ class RecentChanges:
     ) -> list[Work] | None:
         """The work of those revisions, ascending; None when not all of it is here."""
         kept = self._changes.get(row.ns)
+        revisions = sorted(revisions)
         if kept is None or not all(revision in kept for revision in revisions):
             return None
-        work = []
-        for key, type_, retired, gone in _states(connection, row.ns, revisions):
+        touched = {}
+        for key, type_, retired, gone in _touched(connection, row.ns, revisions):
             revision = revision_of(key)
-            change = kept[revision]
-            if change.type != type_:
+            if kept[revision].type != type_:
                 # Erased while its effect on memory is on its way here.
                 return None
             live = gone is not None and gone != REMOVED
-            work.append(Work(change, attempts.get(revision, 0), live, revision if retired is None else retired))
-        return work
+            touched[revision] = live, revision if retired is None else retired
+        return [
+            make_work(kept[revision], attempts.get(revision, 0), *touched.get(revision, _CURRENT))
+            for revision in revisions
+        ]
 
 
 def _size(change: Change) -> int:
-    return _CHANGE + sum(len(memory.text) for memory in (change.before, change.after) if memory is not None)
+    size = _CHANGE
+    if change.before is not None:
+        size += len(change.before.text)
+    if change.after is not None:
+        size += len(change.after.text)
+    return size
 
 
-def _states(connection: apsw.Connection, ns: int, revisions: Sequence[int]) -> list[tuple[Any, ...]]:
+def _touched(connection: apsw.Connection, ns: int, revisions: Sequence[int]) -> list[tuple[Any, ...]]:
     first, last = revisions[0], revisions[-1]
     if last - first + 1 == len(revisions):
         bounds = (key_of(ns, first), key_of(ns, last))
-        return fetch(connection, f"{_STATES} e.key BETWEEN ? AND ? ORDER BY e.key", bounds)
+        return fetch(connection, f"{_TOUCHED} AND e.key BETWEEN ? AND ?", bounds)
     keys = as_json([key_of(ns, revision) for revision in revisions])
-    return fetch(connection, f"{_STATES} e.key IN (SELECT value FROM json_each(?)) ORDER BY e.key", (keys,))
+    return fetch(connection, f"{_TOUCHED} AND e.key IN (SELECT value FROM json_each(?))", (keys,))

@@ -10,10 +10,9 @@ from typing import Final
 
 import apsw
 
-from memoir_server.adapters.ledger.sqlite.filters import Condition, add_filter, add_scope
-from memoir_server.adapters.ledger.sqlite.layout import MAX_REVISION, REMOVED, key_of, revision_of
-from memoir_server.adapters.ledger.sqlite.mutations import Current, Mutations, Replay, find_replay, remember
-from memoir_server.adapters.ledger.sqlite.reset_codec import (
+from memoir_server.adapters.ledger.forms.changing import Current, Replay
+from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REMOVED, key_of, revision_of
+from memoir_server.adapters.ledger.forms.reset_codec import (
     decode_answer,
     decode_reset,
     drafted_receipt,
@@ -21,6 +20,8 @@ from memoir_server.adapters.ledger.sqlite.reset_codec import (
     encode_reset,
     receipt_digest,
 )
+from memoir_server.adapters.ledger.sqlite.filters import Condition, add_filter, add_scope
+from memoir_server.adapters.ledger.sqlite.mutations import Mutations, find_replay, remember
 from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch, read_memory
 from memoir_server.adapters.ledger.sqlite.writer import Transaction
 from memoir_server.domain.change import Draft, EventType, Origin

@@ -8,8 +8,8 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from memoir_server.adapters.ledger.sqlite.encoding import decode_detail, decode_memory
-from memoir_server.adapters.ledger.sqlite.layout import REMOVED, revision_of
+from memoir_server.adapters.ledger.forms.encoding import decode_detail, decode_memory
+from memoir_server.adapters.ledger.forms.layout import REMOVED, revision_of
 from memoir_server.domain.change import Change, EventType
 from memoir_server.domain.memory import Memory
 from memoir_server.ports.ledger import Work

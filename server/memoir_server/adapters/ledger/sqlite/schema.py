@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import apsw
 
-from memoir_server.adapters.ledger.sqlite.encoding import decode_memory
+from memoir_server.adapters.ledger.forms.encoding import decode_memory
 from memoir_server.domain.duplicate import said_code
 from memoir_server.domain.errors import StoreUnavailable
 

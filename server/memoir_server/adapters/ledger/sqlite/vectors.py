@@ -9,18 +9,20 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from memoir_server.adapters.inserting import in_chunks
-from memoir_server.adapters.ledger.sqlite.encoding import decode_facts
-from memoir_server.adapters.ledger.sqlite.layout import MAX_REVISION, REMOVED, key_of
-from memoir_server.adapters.ledger.sqlite.mutations import content_of
+from memoir_server.adapters.inserting import in_chunks, insert_rows
+from memoir_server.adapters.ledger.forms.changing import content_of
+from memoir_server.adapters.ledger.forms.encoding import decode_facts
+from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REMOVED, key_of
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, Writer
-from memoir_server.domain.embedding import EmbeddingModel, encode_vector, view_vector
+from memoir_server.domain.embedding import EmbeddingModel, encode_vector, view_vector, view_vectors
 from memoir_server.domain.graph import MemoryFacts
 from memoir_server.domain.mutation import ReadyVectors
 
 Vectors: TypeAlias = Mapping[bytes, NDArray[np.float32]]
 
 _AT_ONCE: Final = 200
+_HANDED_BYTES: Final = 16_777_216
+"""Most that vectors take which the projector has yet to ask for."""
 
 
 class VectorStore:
@@ -29,6 +31,64 @@ class VectorStore:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._unwritten: dict[tuple[int, EmbeddingModel, bytes], bytes] = {}
+        self._handed: dict[tuple[int, EmbeddingModel, bytes], bytes] = {}
+        self._handed_bytes = 0
+
+    def keep_ready(self, transaction: Transaction, namespace: str, ready: ReadyVectors, made: Sequence[bytes]) -> None:
+        """Keeps vectors that came with a mutation, which made versions with the contents `made`. What was computed here
+        is not replaced by what a caller sent."""
+        row = transaction.namespace(namespace)
+        if row is None:
+            return
+        data = {content_hash: encode_vector(vector) for content_hash, vector in ready.by_content.items()}
+        new = {content_hash: data.pop(content_hash) for content_hash in dict.fromkeys(made) if content_hash in data}
+        if new:
+            number = _model_number(transaction.connection, ready.model)
+            before = transaction.connection.total_changes()
+            insert_rows(
+                transaction.connection,
+                "INSERT OR IGNORE INTO vectors (ns, content_hash, model, data)",
+                [(row.ns, content_hash, number, vector) for content_hash, vector in new.items()],
+            )
+            # All of them are what the file has, or none is handed over.
+            if transaction.connection.total_changes() - before == len(new):
+                transaction.after_commit(lambda: self._hand_over(row.ns, ready.model, new))
+        if data:
+            _write(transaction.connection, row.ns, ready.model, data, "INSERT OR IGNORE")
+
+    def _hand_over(self, ns: int, model: EmbeddingModel, data: Mapping[bytes, bytes]) -> None:
+        """Holds what the projector will ask for in a moment; the oldest go first when there is no room."""
+        for content_hash, vector in data.items():
+            self._let_go((ns, model, content_hash))
+            self._handed[ns, model, content_hash] = vector
+            self._handed_bytes += len(vector)
+        while self._handed_bytes > _HANDED_BYTES:
+            self._let_go(next(iter(self._handed)))
+
+    def _let_go(self, key: tuple[int, EmbeddingModel, bytes]) -> bytes | None:
+        vector = self._handed.pop(key, None)
+        if vector is not None:
+            self._handed_bytes -= len(vector)
+        return vector
+
+    def take(
+        self, row: NamespaceRow, content_hashes: Sequence[bytes], model: EmbeddingModel
+    ) -> dict[bytes, NDArray[np.float32]]:
+        """What was handed over with a commit, once; the file has it from then on. On the event loop."""
+        if not self._handed:
+            return {}
+        data = [self._let_go((row.ns, model, content_hash)) for content_hash in content_hashes]
+        vectors = view_vectors(data, model.dimension)
+        return {
+            content_hash: vector
+            for content_hash, vector in zip(content_hashes, vectors, strict=True)
+            if vector is not None
+        }
+
+    def forget(self) -> None:
+        """Something was erased: nothing of it may stay here."""
+        self._handed.clear()
+        self._handed_bytes = 0
 
     def read(
         self, connection: apsw.Connection, row: NamespaceRow, content_hashes: Sequence[bytes], model: EmbeddingModel
@@ -68,24 +128,10 @@ class VectorStore:
         self._writer.run_lazily(write)
 
 
-def keep_ready(transaction: Transaction, namespace: str, ready: ReadyVectors) -> None:
-    """Keeps vectors that came with a mutation. What was computed here is not replaced by what a caller sent."""
-    row = transaction.namespace(namespace)
-    if row is not None and ready.by_content:
-        data = {content_hash: encode_vector(vector) for content_hash, vector in ready.by_content.items()}
-        _write(transaction.connection, row.ns, ready.model, data, "INSERT OR IGNORE")
-
-
 def _write(
     connection: apsw.Connection, ns: int, model: EmbeddingModel, vectors: Mapping[bytes, bytes], insert: str
 ) -> None:
-    identity = (model.name, model.version, model.dimension, model.asymmetric)
-    connection.execute(
-        "INSERT OR IGNORE INTO models (name, version, dimension, asymmetric) VALUES (?, ?, ?, ?)", identity
-    )
-    number = connection.execute(
-        "SELECT id FROM models WHERE name = ? AND version = ? AND dimension = ? AND asymmetric = ?", identity
-    ).get
+    number = _model_number(connection, model)
     # Only contents that still exist: an erasure that came first must not be undone by a slow embedder.
     rows = [(content_hash, data, content_of(content_hash)) for content_hash, data in vectors.items()]
     for places, values in in_chunks(rows):
@@ -95,6 +141,16 @@ def _write(
             f"(SELECT 1 FROM versions WHERE ns = ? AND content = column3 AND gone <> {REMOVED})",
             (ns, number, *values, ns),
         )
+
+
+def _model_number(connection: apsw.Connection, model: EmbeddingModel) -> int:
+    identity = (model.name, model.version, model.dimension, model.asymmetric)
+    query = "SELECT id FROM models WHERE name = ? AND version = ? AND dimension = ? AND asymmetric = ?"
+    found = connection.execute(query, identity).get
+    if found is None:
+        connection.execute("INSERT INTO models (name, version, dimension, asymmetric) VALUES (?, ?, ?, ?)", identity)
+        found = connection.last_insert_rowid()
+    return int(found)
 
 
 def drop_unused(connection: apsw.Connection, ns: int, content_hashes: Sequence[bytes]) -> None:

@@ -1,7 +1,8 @@
 """The one thread that writes, with group commit.
 
-Jobs queue up; those that wait while the disk syncs are committed together by the next sync. Each job runs in a
-savepoint of its own, so one that fails leaves nothing and disturbs no other. A caller hears of its job only after the
+Jobs queue up; those that wait while the disk syncs are committed together by the next sync. One that fails leaves
+nothing and disturbs no other: where it had written already, the group begins again, with a savepoint for each job. So a
+job may run twice, and must do nothing but write through its transaction. A caller hears of its job only after the
 commit that contains it has returned. Lazy jobs need no sync of their own: they ride along with the next group, or go
 by themselves after a moment.
 """
@@ -20,10 +21,10 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import apsw
 
-from memoir_server.adapters.ledger.sqlite.chain import origin_of
+from memoir_server.adapters.ledger.forms.chain import origin_of
 from memoir_server.adapters.ledger.sqlite.connection import explain
 from memoir_server.domain.change import Head
-from memoir_server.domain.errors import StoreUnavailable
+from memoir_server.domain.errors import MemoirError, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,10 @@ class _Job(Generic[_T]):
 
 
 _END: Final = _Job[Any](lambda transaction: None, None)
+
+
+class _Spoiled(Exception):
+    """A job failed after it had written: its group is undone, and run again with a savepoint for each job."""
 
 
 @dataclass(slots=True)
@@ -210,15 +215,14 @@ class Writer:
 
     def _commit_some(self, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
         """Commits the jobs from the first on, as many as fit in a group's time; returns the others."""
-        done: list[_Done] = []
-        moved: dict[str, NamespaceRow] = {}
-        position = 0
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            until = time.monotonic() + _GROUP_SECONDS
-            while position < len(jobs) and (position == 0 or time.monotonic() < until):
-                done.append(self._run_one(jobs[position], moved))
-                position += 1
+            try:
+                done, moved = self._run_some(jobs, self._run_bare)
+            except _Spoiled:
+                self._connection.execute("ROLLBACK")
+                self._connection.execute("BEGIN IMMEDIATE")
+                done, moved = self._run_some(jobs, self._run_guarded)
             for row in moved.values():
                 self._connection.execute(
                     "UPDATE namespaces SET revision = ?, commit_time = ?, chain = ? WHERE ns = ?",
@@ -233,16 +237,50 @@ class Writer:
         self._on_settled()
         self._namespaces.update(moved)
         self._tell(done, moved)
-        return jobs[position:]
+        return jobs[len(done) :]
 
-    def _run_one(self, job: _Job[Any], moved: dict[str, NamespaceRow]) -> _Done:
+    def _run_some(
+        self, jobs: list[_Job[Any]], run: Callable[[_Job[Any], dict[str, NamespaceRow]], _Done]
+    ) -> tuple[list[_Done], dict[str, NamespaceRow]]:
+        """Runs jobs from the first on, as many as fit in a group's time; also returns the namespaces they moved."""
+        done: list[_Done] = []
+        moved: dict[str, NamespaceRow] = {}
+        until = time.monotonic() + _GROUP_SECONDS
+        for job in jobs:
+            if done and time.monotonic() >= until:
+                break
+            done.append(run(job, moved))
+        return done, moved
+
+    def _run_bare(self, job: _Job[Any], moved: dict[str, NamespaceRow]) -> _Done:
+        """Without a savepoint, for which SQLite copies every page that the job changes. Jobs that fail do so before
+        they have written anything, but for defects and full disks; raises _Spoiled where one has."""
+        transaction = Transaction(self._connection, moved, self._namespaces)
+        before = self._connection.total_changes()
+        try:
+            value = job.run(transaction)
+        except MemoirError as refusal:
+            if not self._connection.in_transaction:
+                raise
+            if self._connection.total_changes() != before:
+                raise _Spoiled from refusal
+            return _Done(job, None, refusal, [])
+        except Exception as failure:
+            if not self._connection.in_transaction:
+                # SQLite gave up the transaction itself, as it does when the disk is full.
+                raise
+            raise _Spoiled from failure
+        moved.update(transaction.changed)
+        return _Done(job, value, None, transaction.effects)
+
+    def _run_guarded(self, job: _Job[Any], moved: dict[str, NamespaceRow]) -> _Done:
+        """In a savepoint: of a job that fails nothing is left, and the others go on."""
         transaction = Transaction(self._connection, moved, self._namespaces)
         self._connection.execute("SAVEPOINT job")
         try:
             value = job.run(transaction)
         except Exception as failure:  # handed to the caller
             if not self._connection.in_transaction:
-                # SQLite gave up the transaction itself, as it does when the disk is full.
                 raise
             self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
