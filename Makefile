@@ -22,7 +22,7 @@ golden: setup ## run the golden corpus with every SDK and write the parity matri
 	@PYTHONPATH=golden-tests $(BIN)/python -m golden_runner
 	@$(BIN)/python scripts/readme_matrix.py
 
-faults: setup ## kill the server at every step and under load, damage its files, write docs/faults.md
+faults: setup ## kill the server at every step and under load, on both profiles, damage its files, kill and cut off the stores, write docs/faults.md
 	@MEMOIR_FAULTS=all $(BIN)/python -m pytest tests/faults
 
 fuzz: setup ## longer than in `make test`, from a seed by chance, which is printed; MEMOIR_FUZZ_SEED=n repeats a run

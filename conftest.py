@@ -10,6 +10,8 @@ from stores.fixtures import four_stores
 
 __all__ = ["four_stores"]
 
+pytest.register_assert_rewrite("memoir_conformance")
+
 _OF_STORES = Path(__file__).parent / "tests/stores"
 
 

@@ -10,18 +10,18 @@ import pytest
 from bench import options
 from bench.__main__ import main
 from bench.report import Findings, render, targets_of
-from bench.results import CallRow, Growth, GrowthRow, Latency, Streaming, WriteRow
+from bench.results import CallRow, Growth, GrowthRow, Latency, StoresRow, Streaming, WriteRow
 
 TOY = (
     *("--model", "hash", "--sizes", "20,40", "--per-user", "20", "--queries", "20", "--sequential", "6"),
     *("--seconds", "0.2", "--rounds", "1", "--batch", "10", "--write-batches", "3", "--write-rounds", "1"),
-    *("--threads", "1", "--searches", "3"),
+    *("--threads", "1", "--searches", "3", "--stores-sizes", "40"),
 )
 
 
 def test_a_run_at_toy_size(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
-    main([*TOY, "--out", str(page)])
+    main([*TOY, "--sections", "calls,growth,writes,streaming", "--out", str(page)])
     text = page.read_text(encoding="utf-8")
     titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert titles == ["Asked and measured", "Calls beside a bare echo", "Growth", "Writes", "Streaming"]
@@ -29,6 +29,17 @@ def test_a_run_at_toy_size(tmp_path: Path) -> None:
     for row in ("GetMemory", "Search, 10 hits", "40", "texts never seen", "ready vectors", "stream: first hits"):
         assert f"\n| {row} |" in text
     assert "`python -m bench --sizes 20,40 " in text
+
+
+@pytest.mark.stores
+@pytest.mark.timeout(400)
+def test_the_real_stores_at_toy_size(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    main([*TOY, "--sections", "stores", "--out", str(page)])
+    text = page.read_text(encoding="utf-8")
+    assert "## The distributed profile beside bare Weaviate" in text
+    assert len(re.findall(r"\| (?:yes|\*\*no\*\*) \|$", text, re.MULTILINE)) == 2
+    assert "weaviate" in text
 
 
 def findings(*, good: bool) -> Findings:
@@ -46,16 +57,27 @@ def findings(*, good: bool) -> Findings:
         WriteRow("texts never seen", 1, 10, 100, 80, 0.8 - off, 10, 0),
         WriteRow("ready vectors", 1, 10, 0, 10_000 - off, 0, 10, 0),
     ]
-    return Findings(calls, Growth((row, row), 1.3 + off), writes, Streaming(1, 1, 1, 1, 1, 1, 0.4 + off, 1.0 + off))
+    stored = StoresRow(
+        memories=100_000,
+        loaded_per_second=60 - off,
+        bare_loaded_per_second=100,
+        search=latency,
+        bare=latency,
+        ratio=1.5 + off,
+        server_mib=1,
+        store_mib=(("weaviate", 1.0),),
+    )
+    streamed = Streaming(1, 1, 1, 1, 1, 1, 0.4 + off, 1.0 + off)
+    return Findings(calls, Growth((row, row), 1.3 + off), writes, streamed, [stored])
 
 
 @pytest.mark.parametrize("good", [True, False])
 def test_targets_are_judged_by_the_figures(good: bool) -> None:
     found = findings(good=good)
-    assert [target.met for target in targets_of(found)] == [good] * 8
+    assert [target.met for target in targets_of(found)] == [good] * 11
     page = render(found, options.DEFAULTS, 60.0, 0.5)
-    assert page.count("| yes |") == (8 if good else 0)
-    assert page.count("| **no** |") == (0 if good else 8)
+    assert page.count("| yes |") == (11 if good else 0)
+    assert page.count("| **no** |") == (0 if good else 11)
     assert "`make bench` (1.0 minutes)" in page
 
 
@@ -67,8 +89,9 @@ def test_only_what_ran_is_reported() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--sections", "calls,speed"), "--sections: 'speed' is not one of calls,growth,writes,streaming"),
+        (("--sections", "calls,speed"), "--sections: 'speed' is not one of calls,growth,writes,streaming,stores"),
         (("--sizes", "2000,1000"), "--sizes=2000,1000: give ascending multiples of --per-user=1000"),
+        (("--stores-sizes", "1500"), "--stores-sizes=1500: give ascending multiples of --per-user=1000"),
         (("--sizes", "1500"), "--sizes=1500: give ascending multiples of --per-user=1000"),
     ],
 )

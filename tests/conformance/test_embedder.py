@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from memoir_conformance.embedder_suite import EmbedderSuite
 from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
 from memoir_server.adapters.embedder.batching import BatchingEmbedder
 from memoir_server.adapters.embedder.cached import CachedEmbedder
 from memoir_server.adapters.embedder.hashing import HashEmbedder
 from memoir_server.adapters.embedder.onnx_minilm import OnnxEmbedder
 from memoir_server.ports.embedder import Embedder
-from tests.conformance.embedder_suite import EmbedderSuite
 from tests.conformance.local_model import local_model
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+from memoir_conformance.graph_model import ALICE, facts
 from memoir_server.adapters.graph.sqlite import SqliteGraph, names, store
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.memory import Scope
 from memoir_server.ports.graph import PutFacts
 from memoir_server.ports.projection import Remove
-from tests.conformance.graph_model import ALICE, facts
 
 BEN = Scope("ben")
 

@@ -17,13 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memoir_server.adapters.ledger.sqlite import SqliteLedger
-from memoir_server.domain.errors import StoreUnavailable
-from memoir_server.domain.filter import Compare, Operator
-from memoir_server.domain.memory import NEVER, Memory, Provenance, Scope
-from memoir_server.domain.reset import ResetTarget
-from memoir_server.domain.selection import Selection, TimeRange
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     NOW,
     NS,
@@ -38,6 +32,12 @@ from tests.conformance.ledger_model import (
     select,
     update,
 )
+from memoir_server.adapters.ledger.sqlite import SqliteLedger
+from memoir_server.domain.errors import StoreUnavailable
+from memoir_server.domain.filter import Compare, Operator
+from memoir_server.domain.memory import NEVER, Memory, Provenance, Scope
+from memoir_server.domain.reset import ResetTarget
+from memoir_server.domain.selection import Selection, TimeRange
 
 IDS = ("a", "b", "c", "d")
 NAMES = ("Ana", "Bo", "Cy")

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
+from memoir_conformance.cache_suite import CacheSuite
 from memoir_server.adapters.cache.layered import LayeredEmbeddingCache
 from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
 from memoir_server.ports.cache import CacheUnavailable, EmbeddingCache
-from tests.conformance.cache_suite import CacheSuite
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memoir_conformance.graph_model import ALICE, OpenGraph, facts, laws, lives, names, run, select, snapshot
+from memoir_conformance.graph_suite import GraphSuite
 from memoir_server.adapters.graph.neo4j import GraphRefused, Neo4jGraph, Neo4jLogin, spaces
 from memoir_server.adapters.graph.neo4j.schema import LAWS
 from memoir_server.domain.consistency import Portion
@@ -22,8 +24,6 @@ from memoir_server.ports.graph import EntityGraph, GraphAction, PutFacts
 from memoir_server.ports.projection import Remove, Retire
 from stores.four import bounded_stores
 from stores.neo4j import Neo4j
-from tests.conformance.graph_model import ALICE, OpenGraph, facts, laws, lives, names, run, select, snapshot
-from tests.conformance.graph_suite import GraphSuite
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.stores

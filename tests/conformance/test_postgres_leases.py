@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from memoir_conformance.ledger_lease_suite import LeaseSuite, SharingSuite
+from memoir_conformance.ledger_model import OpenLedger
 from memoir_server.ports.ledger import Ledger
 from stores.postgresql import Postgresql
-from tests.conformance.ledger_lease_suite import LeaseSuite, SharingSuite
-from tests.conformance.ledger_model import OpenLedger
 from tests.conformance.postgres_model import opened, options, server
 
 pytestmark = pytest.mark.stores

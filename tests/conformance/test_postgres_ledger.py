@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
+from memoir_conformance.ledger_doctor_suite import DoctorSuite
+from memoir_conformance.ledger_duplicates_suite import AccessSuite, TwinSuite
+from memoir_conformance.ledger_filter_suite import FilterSuite
+from memoir_conformance.ledger_model import OpenLedger, Reopen
+from memoir_conformance.ledger_sources_suite import SourcesSuite
+from memoir_conformance.ledger_suite import ReadingSuite, WritingSuite
+from memoir_conformance.ledger_transfer_suite import TransferSuite
+from memoir_conformance.ledger_work_suite import ResetSuite, WorkSuite
 from memoir_server.adapters.ledger.postgres import PostgresLedger
 from memoir_server.ports.ledger import Ledger
 from stores.postgresql import Postgresql
-from tests.conformance.ledger_doctor_suite import DoctorSuite
-from tests.conformance.ledger_duplicates_suite import AccessSuite, TwinSuite
-from tests.conformance.ledger_filter_suite import FilterSuite
-from tests.conformance.ledger_model import OpenLedger, Reopen
-from tests.conformance.ledger_sources_suite import SourcesSuite
-from tests.conformance.ledger_suite import ReadingSuite, WritingSuite
-from tests.conformance.ledger_transfer_suite import TransferSuite
-from tests.conformance.ledger_work_suite import ResetSuite, WorkSuite
 from tests.conformance.postgres_model import options, server
 
 pytestmark = pytest.mark.stores

@@ -9,14 +9,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from memoir_server.adapters.ledger.postgres import PostgresLedger
-from memoir_server.domain.change import Draft, EventType
-from memoir_server.domain.errors import RequestIdReused, StoreUnavailable
-from memoir_server.domain.memory import Memory
-from memoir_server.domain.mutation import Committed, Decision
-from memoir_server.ports.ledger import HistoryQuery
-from stores.postgresql import Postgresql
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     NOW,
     NS,
     SECOND,
@@ -31,6 +24,13 @@ from tests.conformance.ledger_model import (
     rich,
     update,
 )
+from memoir_server.adapters.ledger.postgres import PostgresLedger
+from memoir_server.domain.change import Draft, EventType
+from memoir_server.domain.errors import RequestIdReused, StoreUnavailable
+from memoir_server.domain.memory import Memory
+from memoir_server.domain.mutation import Committed, Decision
+from memoir_server.ports.ledger import HistoryQuery
+from stores.postgresql import Postgresql
 from tests.conformance.postgres_model import END_SESSIONS, opened, options, others_see, server
 
 pytestmark = pytest.mark.stores

@@ -11,6 +11,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from memoir_conformance.ledger_model import ALICE, NOW, NS, commit, create, fact, get, ids, log, request, update
 from memoir_server.adapters.ledger.postgres import PostgresLedger, PostgresOptions
 from memoir_server.adapters.ledger.postgres.database import Database
 from memoir_server.adapters.ledger.postgres.transaction import Transaction
@@ -19,7 +20,6 @@ from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.memory import Memory
 from memoir_server.domain.mutation import Decision
 from stores.postgresql import Postgresql
-from tests.conformance.ledger_model import ALICE, NOW, NS, commit, create, fact, get, ids, log, request, update
 from tests.conformance.postgres_model import END_SESSIONS, opened, options, others_see, server
 from tests.tcp_proxy import TcpProxy, Trouble, tcp_proxy
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from memoir_conformance.ledger_model import NOW, create, delete, fact, request, rich, select, update
 from memoir_server.adapters.ledger.postgres import PostgresLedger
 from memoir_server.adapters.ledger.postgres.adaptation import given_text, stored_text
 from memoir_server.adapters.ledger.sqlite import SqliteLedger
@@ -21,7 +22,6 @@ from memoir_server.domain.memory import NEVER, MemoryKind, Provenance, Scope
 from memoir_server.domain.scopes import ScopeDimension
 from memoir_server.ports.ledger import HistoryQuery, Ledger
 from stores.postgresql import Postgresql
-from tests.conformance.ledger_model import NOW, create, delete, fact, request, rich, select, update
 from tests.conformance.postgres_model import opened, options, others_see, server
 
 pytestmark = pytest.mark.stores

@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis as RedisClient
 from redis.asyncio.connection import AbstractConnection
 
+from memoir_conformance.cache_suite import CacheSuite, entries, keys
 from memoir_server.adapters.cache.layered import LayeredEmbeddingCache
 from memoir_server.adapters.cache.memory import MemoryEmbeddingCache
 from memoir_server.adapters.cache.redis import CacheBounds, RedisEmbeddingCache
@@ -24,7 +25,6 @@ from memoir_server.domain.store import BreakerState
 from memoir_server.ports.cache import CacheUnavailable, EmbeddingCache
 from stores.four import bounded_stores
 from stores.redis import Redis
-from tests.conformance.cache_suite import CacheSuite, entries, keys
 
 pytestmark = pytest.mark.stores
 

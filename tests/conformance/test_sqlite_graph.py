@@ -10,11 +10,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from memoir_conformance.graph_model import ALICE, OpenGraph, facts, names, select
+from memoir_conformance.graph_suite import GraphSuite
 from memoir_server.adapters.graph.sqlite import SqliteGraph
 from memoir_server.ports.graph import EntityGraph, PutFacts
 from memoir_server.ports.projection import Remove
-from tests.conformance.graph_model import ALICE, OpenGraph, facts, names, select
-from tests.conformance.graph_suite import GraphSuite
 
 
 @asynccontextmanager

@@ -15,19 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from memoir_server.adapters.index.sqlite import SqliteIndex
-from memoir_server.adapters.index.sqlite.candidates import _least_of_best, keyword_candidates
-from memoir_server.adapters.index.sqlite.hot import HotSegments
-from memoir_server.adapters.index.sqlite.reader import Part
-from memoir_server.adapters.index.sqlite.schema import token
-from memoir_server.adapters.index.sqlite.segment import Segment
-from memoir_server.adapters.index.sqlite.writer import Added, Deleted, Effect, Retired
-from memoir_server.domain.columns import SessionCodes
-from memoir_server.domain.errors import StoreUnavailable
-from memoir_server.domain.memory import Scope
-from memoir_server.ports.index import IndexAction, MemoryIndex
-from memoir_server.ports.projection import Remove
-from tests.conformance.index_model import (
+from memoir_conformance.index_model import (
     MODEL,
     VECTORS,
     OpenIndex,
@@ -40,7 +28,19 @@ from tests.conformance.index_model import (
     select,
     snapshot,
 )
-from tests.conformance.index_suite import IndexSuite
+from memoir_conformance.index_suite import IndexSuite
+from memoir_server.adapters.index.sqlite import SqliteIndex
+from memoir_server.adapters.index.sqlite.candidates import _least_of_best, keyword_candidates
+from memoir_server.adapters.index.sqlite.hot import HotSegments
+from memoir_server.adapters.index.sqlite.reader import Part
+from memoir_server.adapters.index.sqlite.schema import token
+from memoir_server.adapters.index.sqlite.segment import Segment
+from memoir_server.adapters.index.sqlite.writer import Added, Deleted, Effect, Retired
+from memoir_server.domain.columns import SessionCodes
+from memoir_server.domain.errors import StoreUnavailable
+from memoir_server.domain.memory import Scope
+from memoir_server.ports.index import IndexAction, MemoryIndex
+from memoir_server.ports.projection import Remove
 
 
 def opener(root: Path, hot_bytes: int) -> OpenIndex:

@@ -14,19 +14,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from memoir_server.adapters.ledger.sqlite import SqliteLedger
-from memoir_server.adapters.ledger.sqlite.erasure import strip_traces
-from memoir_server.adapters.ledger.sqlite.schema import MIGRATIONS
-from memoir_server.domain.errors import StoreUnavailable
-from memoir_server.domain.memory import MemoryKind, Provenance, Scope
-from memoir_server.domain.reset import ResetState, ResetTarget
-from memoir_server.domain.store import PROJECTIONS, StoreKind
-from memoir_server.ports.ledger import HistoryQuery, Ledger
-from tests.conformance.ledger_doctor_suite import DoctorSuite
-from tests.conformance.ledger_duplicates_suite import AccessSuite, TwinSuite, twin, twins
-from tests.conformance.ledger_filter_suite import FilterSuite
-from tests.conformance.ledger_lease_suite import LeaseSuite
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_doctor_suite import DoctorSuite
+from memoir_conformance.ledger_duplicates_suite import AccessSuite, TwinSuite, twin, twins
+from memoir_conformance.ledger_filter_suite import FilterSuite
+from memoir_conformance.ledger_lease_suite import LeaseSuite
+from memoir_conformance.ledger_model import (
     ALICE,
     BOB,
     NOW,
@@ -46,10 +38,18 @@ from tests.conformance.ledger_model import (
     request,
     update,
 )
-from tests.conformance.ledger_sources_suite import SourcesSuite
-from tests.conformance.ledger_suite import ReadingSuite, WritingSuite
-from tests.conformance.ledger_transfer_suite import TransferSuite
-from tests.conformance.ledger_work_suite import ResetSuite, WorkSuite
+from memoir_conformance.ledger_sources_suite import SourcesSuite
+from memoir_conformance.ledger_suite import ReadingSuite, WritingSuite
+from memoir_conformance.ledger_transfer_suite import TransferSuite
+from memoir_conformance.ledger_work_suite import ResetSuite, WorkSuite
+from memoir_server.adapters.ledger.sqlite import SqliteLedger
+from memoir_server.adapters.ledger.sqlite.erasure import strip_traces
+from memoir_server.adapters.ledger.sqlite.schema import MIGRATIONS
+from memoir_server.domain.errors import StoreUnavailable
+from memoir_server.domain.memory import MemoryKind, Provenance, Scope
+from memoir_server.domain.reset import ResetState, ResetTarget
+from memoir_server.domain.store import PROJECTIONS, StoreKind
+from memoir_server.ports.ledger import HistoryQuery, Ledger
 
 
 @pytest.fixture

@@ -10,16 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memoir_server.adapters.ledger.sqlite import SqliteLedger
-from memoir_server.domain.change import Draft, EventType
-from memoir_server.domain.embedding import EmbeddingModel, Vector
-from memoir_server.domain.errors import MemoryNotFound
-from memoir_server.domain.memory import Memory
-from memoir_server.domain.mutation import Committed, Decision, Mutation, ReadyVectors
-from memoir_server.domain.reset import ResetTarget
-from memoir_server.ports.ledger import Ledger
-from tests.conformance.ledger_duplicates_suite import twin, twins
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_duplicates_suite import twin, twins
+from memoir_conformance.ledger_model import (
     ALICE,
     NOW,
     NS,
@@ -37,6 +29,14 @@ from tests.conformance.ledger_model import (
     log,
     planned,
 )
+from memoir_server.adapters.ledger.sqlite import SqliteLedger
+from memoir_server.domain.change import Draft, EventType
+from memoir_server.domain.embedding import EmbeddingModel, Vector
+from memoir_server.domain.errors import MemoryNotFound
+from memoir_server.domain.memory import Memory
+from memoir_server.domain.mutation import Committed, Decision, Mutation, ReadyVectors
+from memoir_server.domain.reset import ResetTarget
+from memoir_server.ports.ledger import Ledger
 
 MODEL = EmbeddingModel("model", "1", 4)
 

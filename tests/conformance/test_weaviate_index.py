@@ -14,6 +14,8 @@ import weaviate
 from weaviate.classes.data import DataObject
 from weaviate.classes.init import Auth
 
+from memoir_conformance.index_model import DIMENSION, MODEL, VECTORS, OpenIndex, ask, cosine, entry, puts, select
+from memoir_conformance.index_suite import IndexSuite
 from memoir_server.adapters.index.weaviate import WeaviateAddress, WeaviateIndex, WeaviateRefused
 from memoir_server.domain.consistency import Portion
 from memoir_server.domain.embedding import EmbeddingModel
@@ -23,8 +25,6 @@ from memoir_server.ports.index import MemoryIndex
 from memoir_server.ports.projection import Remove, Retire
 from stores.four import bounded_stores
 from stores.weaviate import Weaviate
-from tests.conformance.index_model import DIMENSION, MODEL, VECTORS, OpenIndex, ask, cosine, entry, puts, select
-from tests.conformance.index_suite import IndexSuite
 
 # A law makes collections and tenants for each of its examples.
 pytestmark = [pytest.mark.timeout(400), pytest.mark.stores]

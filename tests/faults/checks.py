@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 
-from memoir import AsyncMemoir, EventType, Unavailable
+from memoir import AsyncMemoir, EventType, ResetState, Unavailable
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.selection import Selection
 from memoir_server.ports.graph import EntityGraph
@@ -49,7 +49,16 @@ async def cleaned_up(client: AsyncMemoir, writers: list[Writer]) -> None:
             assert len(receipts) <= expected, "a reset ended that nobody asked for"
             if len(receipts) == expected:
                 return
+            for writer in writers:
+                await _execute_failed(client, writer)
             await asyncio.sleep(0.05)
+
+
+async def _execute_failed(client: AsyncMemoir, writer: Writer) -> None:
+    """A clean-up that met a store which was away has failed, and says so: executing it again finishes it."""
+    for label, plan in writer.plans.items():
+        if label in writer.acknowledged and (await client.get_reset(plan)).state is ResetState.FAILED:
+            await client.execute_reset(plan, timeout=CALL_SECONDS)
 
 
 async def watched_up_to(head: int, watcher: asyncio.Task[None], seen: list[int]) -> None:

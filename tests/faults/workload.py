@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from memoir import AsyncMemoir, DeadlineExceeded, Unavailable
+from memoir import AsyncMemoir, DeadlineExceeded, ResetPlan, Unavailable
 
 State = dict[str, str]
 """Text by memory id, of every memory that exists."""
@@ -53,6 +53,8 @@ class Writer:
     """Superseded memories; their validity has ended, so they cannot be superseded again."""
     removed: list[tuple[str, str]] = field(default_factory=list)
     """(memory id, last text) of what must never be found again."""
+    plans: dict[str, ResetPlan] = field(default_factory=dict)
+    """Resets by request id."""
     counter: int = 0
     patience: float = CALL_SECONDS
     """Deadline of every mutation, in seconds."""
@@ -222,6 +224,7 @@ class Writer:
 
         async def run(client: AsyncMemoir) -> None:
             plan = await client.plan_reset(user_id=self.user_id, request_id=f"{label}-plan", timeout=self.patience)
+            self.plans[label] = plan
             await client.execute_reset(plan, request_id=label, timeout=self.patience)
 
         return Mutation("reset", label, run, gone, len(gone))

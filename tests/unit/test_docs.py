@@ -122,7 +122,7 @@ def test_the_contract_page_is_complete() -> None:
 def test_the_adapters_page_leads_to_every_port_and_suite() -> None:
     text = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
     ports = [path for path in (SERVER / "ports").glob("*.py") if path.name != "__init__.py"]
-    suites = [*(ROOT / "tests" / "conformance").glob("*_suite.py")]
+    suites = [*(ROOT / "server" / "memoir_conformance").glob("*_suite.py")]
     assert min(len(ports), len(suites)) >= 6
     links = [f"](../{path.relative_to(ROOT).as_posix()})" for path in ports + suites]
     assert [link for link in links if link not in text] == []

@@ -27,7 +27,7 @@ class EmbedderUnavailable(Exception):
 class Embedder(ABC):
     """Turns texts into unit vectors with one fixed model.
 
-    The contract every implementation keeps (``tests/conformance/embedder_suite.py`` checks it):
+    The contract every implementation keeps (``server/memoir_conformance/embedder_suite.py`` checks it):
 
     * **Order**: row ``i`` of the result belongs to ``texts[i]``; equal texts get equal rows.
     * **Form**: float32, shape ``(len(texts), model.dimension)``, C-contiguous, every row finite and of unit L2 norm.

@@ -8,11 +8,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TypeVar
 
+from memoir_conformance.graph_model import Model, Version, spoken, walk, walkable
 from memoir_server.domain.graph import Entity, Relation, normalise_name, sort_name
 from memoir_server.domain.memory import NEVER
 from memoir_server.domain.selection import Selection
 from memoir_server.ports.graph import Answer, GraphAction, Neighbourhood, OfEntity, RelationAnchor
-from tests.conformance.graph_model import Model, Version, spoken, walk, walkable
 
 T = TypeVar("T")
 

@@ -12,13 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from memoir_server.domain.consistency import Portion
-from memoir_server.domain.embedding import EmbeddingModel
-from memoir_server.domain.entry import IndexEntry
-from memoir_server.domain.memory import NEVER, Scope
-from memoir_server.ports.index import IndexAction, IndexQuery, MemoryIndex, Put
-from memoir_server.ports.projection import Held, Remove, Retire
-from tests.conformance.index_model import (
+from memoir_conformance.index_model import (
     DIMENSION,
     MODEL,
     VECTORS,
@@ -37,6 +31,12 @@ from tests.conformance.index_model import (
     snapshot,
     term_lists,
 )
+from memoir_server.domain.consistency import Portion
+from memoir_server.domain.embedding import EmbeddingModel
+from memoir_server.domain.entry import IndexEntry
+from memoir_server.domain.memory import NEVER, Scope
+from memoir_server.ports.index import IndexAction, IndexQuery, MemoryIndex, Put
+from memoir_server.ports.projection import Held, Remove, Retire
 
 
 async def scanned(index: MemoryIndex, portion: Portion, limit: int) -> list[Held]:

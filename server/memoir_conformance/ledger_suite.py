@@ -10,26 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from memoir_server.domain.change import Draft, EventType
-from memoir_server.domain.errors import (
-    EtagMismatch,
-    MemoryAlreadyExists,
-    MemoryNotFound,
-    RequestIdReused,
-)
-from memoir_server.domain.filter import Compare, Family, Operator, matches
-from memoir_server.domain.memory import (
-    NEVER,
-    Memory,
-    MemoryKind,
-    Moment,
-    Provenance,
-    Scope,
-)
-from memoir_server.domain.mutation import Decide, Decision
-from memoir_server.domain.selection import TimeRange
-from memoir_server.ports.ledger import HistoryQuery, Ledger, ListPosition
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     BOB,
     NOW,
@@ -50,6 +31,25 @@ from tests.conformance.ledger_model import (
     select,
     update,
 )
+from memoir_server.domain.change import Draft, EventType
+from memoir_server.domain.errors import (
+    EtagMismatch,
+    MemoryAlreadyExists,
+    MemoryNotFound,
+    RequestIdReused,
+)
+from memoir_server.domain.filter import Compare, Family, Operator, matches
+from memoir_server.domain.memory import (
+    NEVER,
+    Memory,
+    MemoryKind,
+    Moment,
+    Provenance,
+    Scope,
+)
+from memoir_server.domain.mutation import Decide, Decision
+from memoir_server.domain.selection import TimeRange
+from memoir_server.ports.ledger import HistoryQuery, Ledger, ListPosition
 
 
 class WritingSuite(LedgerFixtures):

@@ -6,14 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from memoir_server.domain.change import EventType
-from memoir_server.domain.filter import Compare, Operator
-from memoir_server.domain.memory import Memory, MemoryKind, Scope
-from memoir_server.domain.mutation import Decision, Mutation, ReadyVectors
-from memoir_server.domain.scopes import ScopeCount, ScopeDimension
-from memoir_server.domain.store import StoreKind
-from memoir_server.ports.ledger import HistoryQuery, Ledger
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     BOB,
     MODEL,
@@ -30,6 +23,13 @@ from tests.conformance.ledger_model import (
     select,
     update,
 )
+from memoir_server.domain.change import EventType
+from memoir_server.domain.filter import Compare, Operator
+from memoir_server.domain.memory import Memory, MemoryKind, Scope
+from memoir_server.domain.mutation import Decision, Mutation, ReadyVectors
+from memoir_server.domain.scopes import ScopeCount, ScopeDimension
+from memoir_server.domain.store import StoreKind
+from memoir_server.ports.ledger import HistoryQuery, Ledger
 
 USER, AGENT, SESSION = ScopeDimension.USER, ScopeDimension.AGENT, ScopeDimension.SESSION
 

@@ -8,13 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memoir_server.domain.consistency import Portion
-from memoir_server.domain.graph import entity_id, normalise_name
-from memoir_server.domain.memory import EntityMention, RelationStatement, Scope
-from memoir_server.domain.selection import Selection
-from memoir_server.ports.graph import EntityGraph, GraphAction, PutFacts
-from memoir_server.ports.projection import Held, Remove, Retire
-from tests.conformance.graph_model import (
+from memoir_conformance.graph_model import (
     ALICE,
     Model,
     OpenGraph,
@@ -29,7 +23,13 @@ from tests.conformance.graph_model import (
     snapshot,
     wanted_names,
 )
-from tests.conformance.graph_read_suite import GraphReadSuite
+from memoir_conformance.graph_read_suite import GraphReadSuite
+from memoir_server.domain.consistency import Portion
+from memoir_server.domain.graph import entity_id, normalise_name
+from memoir_server.domain.memory import EntityMention, RelationStatement, Scope
+from memoir_server.domain.selection import Selection
+from memoir_server.ports.graph import EntityGraph, GraphAction, PutFacts
+from memoir_server.ports.projection import Held, Remove, Retire
 
 asked_words = st.lists(st.sampled_from(("anna", "ann", "rome", "acme", "annie", "smith", "peking")), max_size=5)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memoir_conformance.ledger_model import NOW, NS, LedgerFixtures, commit, create, fact, select
 from memoir_server.domain.change import Draft, EventType
 from memoir_server.domain.errors import FieldInvalid
 from memoir_server.domain.filter import And, Compare, Family, Filter, Not, Operator, Or, check, matches
@@ -22,7 +23,6 @@ from memoir_server.domain.memory import (
     Scope,
 )
 from memoir_server.ports.ledger import HistoryQuery, Ledger
-from tests.conformance.ledger_model import NOW, NS, LedgerFixtures, commit, create, fact, select
 
 # -- filters: the store's translation is held to domain.filter.matches
 

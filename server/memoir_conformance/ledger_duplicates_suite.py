@@ -8,14 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from memoir_server.domain.access import Access, Kept, Noted
-from memoir_server.domain.change import Draft, EventType
-from memoir_server.domain.duplicate import Twin, twin_of_memory
-from memoir_server.domain.memory import Memory, Scope
-from memoir_server.domain.mutation import Committed, Decision, IdempotencyKey, Mutation
-from memoir_server.domain.reset import ResetTarget
-from memoir_server.ports.ledger import Ledger
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     BOB,
     NOW,
@@ -36,6 +29,13 @@ from tests.conformance.ledger_model import (
     rich,
     update,
 )
+from memoir_server.domain.access import Access, Kept, Noted
+from memoir_server.domain.change import Draft, EventType
+from memoir_server.domain.duplicate import Twin, twin_of_memory
+from memoir_server.domain.memory import Memory, Scope
+from memoir_server.domain.mutation import Committed, Decision, IdempotencyKey, Mutation
+from memoir_server.domain.reset import ResetTarget
+from memoir_server.ports.ledger import Ledger
 
 
 def twin(memory: Memory, *, create_time: bool = False, valid_from: bool = False) -> Twin:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memoir_conformance.graph_model import ALICE, OpenGraph, facts, laws, lives, run, select, selections
+from memoir_conformance.graph_read_model import ReadModel
 from memoir_server.domain.graph import Entity, Relation, entity_id, sort_name
 from memoir_server.domain.memory import EntityMention, RelationStatement, Scope
 from memoir_server.domain.selection import Selection
@@ -20,8 +22,6 @@ from memoir_server.ports.graph import (
     RelationPosition,
 )
 from memoir_server.ports.projection import Remove
-from tests.conformance.graph_model import ALICE, OpenGraph, facts, laws, lives, run, select, selections
-from tests.conformance.graph_read_model import ReadModel
 
 NOTHING: frozenset[int] = frozenset()
 hidings = st.frozensets(st.integers(1, 10), max_size=3)

@@ -8,15 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from memoir_server.domain.change import EventType
-from memoir_server.domain.errors import RequestIdReused, ResetNotFound, ResetPlanStale
-from memoir_server.domain.filter import And, Compare, Not, Operator, Or
-from memoir_server.domain.graph import facts_of
-from memoir_server.domain.memory import NEVER, Moment, Scope
-from memoir_server.domain.reset import Reset, ResetState, ResetTarget, StoreEffect
-from memoir_server.domain.store import PROJECTIONS, StoreKind
-from memoir_server.ports.ledger import HistoryQuery, Ledger
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     BOB,
     MODEL,
@@ -43,6 +35,14 @@ from tests.conformance.ledger_model import (
     select,
     update,
 )
+from memoir_server.domain.change import EventType
+from memoir_server.domain.errors import RequestIdReused, ResetNotFound, ResetPlanStale
+from memoir_server.domain.filter import And, Compare, Not, Operator, Or
+from memoir_server.domain.graph import facts_of
+from memoir_server.domain.memory import NEVER, Moment, Scope
+from memoir_server.domain.reset import Reset, ResetState, ResetTarget, StoreEffect
+from memoir_server.domain.store import PROJECTIONS, StoreKind
+from memoir_server.ports.ledger import HistoryQuery, Ledger
 
 INDEX, GRAPH = StoreKind.INDEX, StoreKind.GRAPH
 ALICES = ResetTarget(scope=ALICE)

@@ -10,11 +10,7 @@ from typing import Any
 
 import pytest
 
-from memoir_server.domain.embedding import EmbeddingModel
-from memoir_server.domain.reset import ResetState, ResetTarget
-from memoir_server.domain.store import StoreKind
-from memoir_server.ports.ledger import Claim, Lease, LeaseLost, Ledger
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     MODEL,
     NOW,
@@ -27,6 +23,10 @@ from tests.conformance.ledger_model import (
     fact,
     planned,
 )
+from memoir_server.domain.embedding import EmbeddingModel
+from memoir_server.domain.reset import ResetState, ResetTarget
+from memoir_server.domain.store import StoreKind
+from memoir_server.ports.ledger import Claim, Lease, LeaseLost, Ledger
 
 INDEX, GRAPH = StoreKind.INDEX, StoreKind.GRAPH
 

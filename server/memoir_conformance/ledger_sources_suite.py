@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from memoir_server.domain.reset import ResetTarget
-from memoir_server.ports.ledger import Ledger
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     BOB,
     NOW,
@@ -21,6 +19,8 @@ from tests.conformance.ledger_model import (
     rich,
     update,
 )
+from memoir_server.domain.reset import ResetTarget
+from memoir_server.ports.ledger import Ledger
 
 
 class SourcesSuite(LedgerFixtures):

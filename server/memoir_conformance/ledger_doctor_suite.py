@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memoir_server.domain.consistency import Portion, Version
-from memoir_server.domain.graph import facts_of
-from memoir_server.domain.memory import NEVER, Scope
-from memoir_server.domain.reset import ResetTarget
-from memoir_server.domain.store import StoreKind
-from memoir_server.ports.ledger import Ledger
-from tests.conformance.ledger_model import (
+from memoir_conformance.ledger_model import (
     ALICE,
     BOB,
     NOW,
@@ -30,6 +24,12 @@ from tests.conformance.ledger_model import (
     rich,
     update,
 )
+from memoir_server.domain.consistency import Portion, Version
+from memoir_server.domain.graph import facts_of
+from memoir_server.domain.memory import NEVER, Scope
+from memoir_server.domain.reset import ResetTarget
+from memoir_server.domain.store import StoreKind
+from memoir_server.ports.ledger import Ledger
 
 INDEX, GRAPH = StoreKind.INDEX, StoreKind.GRAPH
 
