@@ -28,7 +28,7 @@ def test_a_run_at_toy_size(tmp_path: Path) -> None:
     assert len(re.findall(r"\| (?:yes|\*\*no\*\*) \|$", text, re.MULTILINE)) == 8
     for row in ("GetMemory", "Search, 10 hits", "40", "texts never seen", "ready vectors", "stream: first hits"):
         assert f"\n| {row} |" in text
-    assert "`python -m bench --sizes 20,40 " in text
+    assert "`python -m bench --sections calls,growth,writes,streaming --sizes 20,40 " in text
 
 
 @pytest.mark.stores

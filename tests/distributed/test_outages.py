@@ -31,7 +31,7 @@ async def server(tmp_path: Path, place: Deployment) -> AsyncIterator[ServerProce
         yield running
 
 
-async def health(server: ServerProcess, service: str = "") -> str:
+async def health(server: ServerProcess, service: str = "memoir.readiness") -> str:
     async with grpc.aio.insecure_channel(server.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
@@ -99,9 +99,9 @@ async def test_the_ledger_goes_and_returns(server: ServerProcess, four_stores: S
         made = await memoir.create("Ana lives in Leeds", user_id="ana", **FACTS)
         await asyncio.to_thread(four_stores.postgresql.kill)
         with pytest.raises(Unavailable, match="ledger"):
-            await memoir.create("Ana moved", user_id="ana", timeout=5)
+            await memoir.create("Ana moved", user_id="ana", timeout=20)
         with pytest.raises(Unavailable, match="ledger"):
-            await memoir.get(made.id, timeout=5)
+            await memoir.get(made.id, timeout=20)
         await until_health(server, "NOT_SERVING")
         await asyncio.to_thread(four_stores.postgresql.start)
         await until_health(server, "SERVING")

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _GRACE_SECONDS: Final = 2.0
 """How much later than the server this side gives a statement up."""
+_REFUSED_WAIT_SECONDS: Final = 0.5
+"""Longest that a call waits for a connection when the last attempt to make one failed."""
 _RECONNECT_SECONDS: Final = 1.0
 """How long the pool tries to replace a connection by itself; after that, the next call makes it try again."""
 _ASK_AGAIN: Final = 2
@@ -278,7 +280,9 @@ class Database:
 
     async def _take(self, pool: AsyncConnectionPool[AsyncConnection[Row]]) -> AsyncConnection[Row]:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.options.wait_seconds
+        # While connecting is refused, callers learn it at once instead of queueing up for what is not there.
+        wait = min(self.options.wait_seconds, _REFUSED_WAIT_SECONDS) if self._refusal else self.options.wait_seconds
+        deadline = loop.time() + wait
         while True:
             try:
                 connection = await pool.getconn(timeout=deadline - loop.time())
