@@ -42,7 +42,7 @@ PARTS = (
     Part("stores", (".venv/bin/python", "-m", "stores", "fetch")),
     Part("pytest on the real stores", (".venv/bin/python", "-m", "pytest", "-m", "stores")),
 )
-EXAMPLES_ON_STORES = "5"
+EXAMPLES_ON_STORES = "4"
 """Examples of a property on the real stores, whose every answer takes milliseconds; MEMOIR_EXAMPLES gives another
 number."""
 

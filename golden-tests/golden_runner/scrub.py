@@ -57,6 +57,8 @@ def _json_name(full_name: str) -> str:
 SCRUBBED_VIEW_KEYS: Final = frozenset(_json_name(name) for name in SCRUBBED) - {"version", "createTime", "expireTime"}
 # In the view of a reset these are the server's own, in that of a memory the caller's.
 RESET_VIEW_KEYS: Final = frozenset({"id", "createTime", "expireTime"})
+# In the view of a store's state this is the product's, which differs between profiles.
+STORE_VIEW_KEYS: Final = frozenset({"version"})
 
 
 def scrub(descriptor: AnyDescriptor, value: Any) -> Any:
@@ -77,7 +79,11 @@ def scrub_view(view: Any) -> Any:
         return [scrub_view(item) for item in view]
     if not isinstance(view, dict):
         return view
-    marked = SCRUBBED_VIEW_KEYS | RESET_VIEW_KEYS if "fenceRevision" in view else SCRUBBED_VIEW_KEYS
+    marked = SCRUBBED_VIEW_KEYS
+    if "fenceRevision" in view:
+        marked |= RESET_VIEW_KEYS
+    if "reachable" in view:
+        marked |= STORE_VIEW_KEYS
     return {key: _mark(key, item) if key in marked else scrub_view(item) for key, item in view.items()}
 
 

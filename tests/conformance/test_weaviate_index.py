@@ -187,13 +187,17 @@ async def test_killed_and_back_it_has_what_it_acknowledged(store: Weaviate) -> N
         assert applied >= acknowledged
         held = await index.find("ns", [f"m{r}" for r in range(10, applied + 1)])
         assert len(held) == applied - 9
+        # Weaviate buffers the log of its vector graph: what it took just before a kill may be found by words only.
         before = await index.dense("ns", VECTORS[0], ask(select(revision=applied), depth=9_000))
-        assert len(before) == len(await index.keyword("ns", ["anna"], ask(select(revision=applied), depth=9_000)))
+        words = await index.keyword("ns", ["anna"], ask(select(revision=applied), depth=9_000))
+        assert set(before.columns.revision.tolist()) <= set(words.columns.revision.tolist())
+        assert len(words) == len(held) - (applied // 10 - 1), "all but those that were replaced"
         for n in range(applied // 10, applied // 10 + 3):
             await index.apply("ns", puts(*(entry(10 * n + i) for i in range(10))), applied=10 * n + 9)
         count = await index.count("ns", Scope())
         current = await index.dense("ns", VECTORS[0], ask(depth=9_000))
-        assert len(current) == len(await index.keyword("ns", ["anna"], ask(depth=9_000)))
+        words = await index.keyword("ns", ["anna"], ask(depth=9_000))
+        assert set(current.columns.revision.tolist()) <= set(words.columns.revision.tolist())
         last = range(10 * (applied // 10), 10 * (applied // 10) + 30)
         assert set(last) <= set(current.columns.revision.tolist())
         assert count == last[-1] - 9

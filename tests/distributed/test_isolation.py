@@ -57,7 +57,8 @@ users = st.lists(
 leaves = st.one_of(
     st.sampled_from(TOPICS).map(lambda topic: {"topic": topic}),
     st.sampled_from(TOPICS).map(lambda topic: {"topic": {"ne": topic}}),
-    st.sampled_from(TOPICS).map(lambda topic: {"text": {"contains": topic}}),
+    st.sampled_from(TOPICS).map(lambda topic: {"tags": {"contains": topic}}),
+    st.sampled_from(TOPICS).map(lambda topic: {"text": {"gte": f"I like {topic}"}}),
     st.integers(0, 3).map(lambda number: {"number": {"gte": number}}),
     st.sampled_from(ROOTS).map(lambda root: {"user_id": root}),
     st.sampled_from(ROOTS).map(lambda root: {"user_id": {"ne": root}}),
@@ -110,7 +111,7 @@ async def write(owner: Owner) -> None:
                 "memory_id": f"{topic}-{owner.mark}",
                 "user_id": owner.user_id,
                 "session_id": owner.session_id,
-                "metadata": {"topic": topic, "number": number},
+                "metadata": {"topic": topic, "number": number, "tags": [topic, owner.user_id]},
                 "entities": [{"name": "Tea Club", "type": "club"}, {"name": topic, "type": "topic"}],
                 "relations": [{"subject": "Tea Club", "predicate": "ABOUT", "object": topic}],
             }

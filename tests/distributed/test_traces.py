@@ -47,12 +47,16 @@ class Traces:
         raise AssertionError(f"only these have ended: {', '.join(sorted(found))}")
 
 
+# One for all tests: a tracer that a module keeps belongs to the first provider it sees.
+_TRACES = Traces()
+
+
 @pytest.fixture
 def traces(monkeypatch: pytest.MonkeyPatch) -> Traces:
-    """The provider of this process: the SDK takes its context from there."""
-    found = Traces()
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", found.tracers)
-    return found
+    """The provider of this process: the SDK and the projector take theirs from there."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", _TRACES.tracers)
+    _TRACES.exporter.clear()
+    return _TRACES
 
 
 def sizes(span: ReadableSpan) -> tuple[object, object, object]:

@@ -36,9 +36,9 @@ class EmbeddingCache(ABC):
         return None
 
     @property
-    def breaker(self) -> BreakerState | None:
-        """State of its circuit breaker; None for a cache that has none."""
-        return None
+    def breaker(self) -> BreakerState:
+        """State of its circuit breaker; always closed where nothing can fail."""
+        return BreakerState.CLOSED
 
     @abstractmethod
     async def put_many(self, entries: Mapping[bytes, bytes]) -> None:

@@ -23,7 +23,7 @@ class LayeredEmbeddingCache(EmbeddingCache):
         self._purges = 0
 
     @property
-    def breaker(self) -> BreakerState | None:
+    def breaker(self) -> BreakerState:
         return self._far.breaker
 
     def at_hand(self, key: bytes) -> bytes | None:
