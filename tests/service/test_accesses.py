@@ -144,6 +144,7 @@ async def test_a_full_memory_is_emptied_at_once(memoir: Memoir, monkeypatch: pyt
         return (await memoir.ledger.accesses(NS, ["a"]))["a"].access.count == 1
 
     await until(kept)
+    assert (await memoir.ledger.accesses(NS, ["a"]))["a"].access.count == 1, "written once, and not again"
     await accesses.stop()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -59,6 +59,27 @@ async def test_rounds_go_on_after_an_outage(memoir: Memoir, caplog: pytest.LogCa
     memoir.index_faults.up()
     await until(said(caplog, "disagrees"))
     await rounds.stop()
+
+
+async def test_rounds_go_on_after_a_failure_of_their_own(
+    memoir: Memoir, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await spoil_one(memoir)
+    whole = memoir.ledger.namespaces
+    failures = iter([True])
+
+    async def fails_once() -> Sequence[str]:
+        if next(failures, False):
+            raise RuntimeError("boom")
+        return await whole()
+
+    monkeypatch.setattr(memoir.ledger, "namespaces", fails_once)
+    rounds = rounds_of(memoir, seconds=0.01)
+    await rounds.start()
+    await until(said(caplog, "the doctor's round failed"))
+    await until(said(caplog, "disagrees"))
+    await rounds.stop()
+    assert "boom" in caplog.text
 
 
 async def test_without_a_time_there_are_none(memoir: Memoir, caplog: pytest.LogCaptureFixture) -> None:

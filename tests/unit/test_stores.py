@@ -186,8 +186,10 @@ def test_a_port_that_becomes_free_is_waited_for() -> None:
     other = socket.socket()
     other.bind((LOOPBACK, 0))
     other.listen()
+    port = other.getsockname()[1]
     threading.Timer(0.3, other.close).start()
-    require_free("tool", other.getsockname()[1], seconds=60)
+    require_free("tool", port, seconds=60)
+    assert other.fileno() == -1, "not before the other program let go of it"
 
 
 def test_a_missing_package_is_named_to_those_who_may_not_install(monkeypatch: pytest.MonkeyPatch) -> None:

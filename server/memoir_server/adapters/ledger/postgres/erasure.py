@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from memoir_server.adapters.ledger.forms.layout import key_of, revision_of
 from memoir_server.adapters.ledger.forms.reset_codec import decode_reset, encode_reset
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Int8s, Texts
 from memoir_server.adapters.ledger.postgres.progress import skip
 from memoir_server.adapters.ledger.postgres.resets import lock_reset, store, stored_receipt
-from memoir_server.adapters.ledger.postgres.rows import read_memory
 from memoir_server.adapters.ledger.postgres.transaction import NamespaceRow, Transaction
 from memoir_server.adapters.ledger.postgres.vectors import drop_unused
 from memoir_server.domain.change import EventType

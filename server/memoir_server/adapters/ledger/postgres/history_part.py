@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION
+from memoir_server.adapters.ledger.forms.rows import read_changes
 from memoir_server.adapters.ledger.postgres import chain, log
 from memoir_server.adapters.ledger.postgres.opened import LedgerPart
-from memoir_server.adapters.ledger.postgres.rows import read_changes
 from memoir_server.domain.change import Change
 from memoir_server.ports.ledger import HistoryQuery
 

@@ -18,10 +18,11 @@ from memoir_server.adapters.ledger.forms.changing import (
 )
 from memoir_server.adapters.ledger.forms.encoding import encode_memory
 from memoir_server.adapters.ledger.forms.layout import key_of
+from memoir_server.adapters.ledger.forms.rows import read_changes, read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Bytes, Int8s, Texts
 from memoir_server.adapters.ledger.postgres.progress import skip
 from memoir_server.adapters.ledger.postgres.requests import finding_replay, remember, replay_of
-from memoir_server.adapters.ledger.postgres.rows import EVENTS, MEMORY_COLUMNS, read_changes, read_memory
+from memoir_server.adapters.ledger.postgres.rows import EVENTS, MEMORY_COLUMNS
 from memoir_server.adapters.ledger.postgres.speakers import counting_changes, place_of
 from memoir_server.adapters.ledger.postgres.transaction import Row, Statement, Transaction, locking, together
 from memoir_server.adapters.ledger.postgres.twins import finding_twins, matching

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REMOVED, REVISION_BITS, key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_work
 from memoir_server.adapters.ledger.postgres.adaptation import Int8s
 from memoir_server.adapters.ledger.postgres.leases import held_by, lost
-from memoir_server.adapters.ledger.postgres.rows import EVENTS, read_work
+from memoir_server.adapters.ledger.postgres.rows import EVENTS
 from memoir_server.adapters.ledger.postgres.transaction import Row, Statement, Transaction
 from memoir_server.domain.change import EventType
 from memoir_server.domain.store import PROJECTIONS, StoreKind

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memoir_server.adapters.ledger.forms.layout import key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres import accesses, log, reads, transfer
 from memoir_server.adapters.ledger.postgres.opened import LedgerPart
-from memoir_server.adapters.ledger.postgres.rows import read_memory
 from memoir_server.adapters.ledger.postgres.speakers import finding_speakers
 from memoir_server.adapters.ledger.postgres.twins import finding_twins, matching
 from memoir_server.domain.access import Kept

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from memoir_server.adapters.ledger.forms.changing import Entropy
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres import erasure, leases, resets, targets
 from memoir_server.adapters.ledger.postgres.mutations import Mutations
 from memoir_server.adapters.ledger.postgres.options import PostgresOptions
-from memoir_server.adapters.ledger.postgres.rows import read_memory
 from memoir_server.adapters.ledger.postgres.server_part import ServerPart
 from memoir_server.adapters.ledger.postgres.transaction import Transaction
 from memoir_server.adapters.ledger.sqlite.resets import token_of

@@ -15,10 +15,11 @@ from memoir_server.adapters.ledger.forms.reset_codec import (
     encode_reset,
     receipt_digest,
 )
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Int8s, Texts
 from memoir_server.adapters.ledger.postgres.mutations import Mutations
 from memoir_server.adapters.ledger.postgres.requests import find_replay, remember
-from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS, read_memory
+from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS
 from memoir_server.adapters.ledger.postgres.targets import changed_revision, count_target, existing, removed_before
 from memoir_server.adapters.ledger.postgres.transaction import NamespaceRow, Reader, Row, Statement, Transaction
 from memoir_server.domain.change import Draft, EventType, Origin

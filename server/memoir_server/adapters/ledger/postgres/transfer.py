@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Int8s
 from memoir_server.adapters.ledger.postgres.database import Database
 from memoir_server.adapters.ledger.postgres.filters import CURRENT, Condition, add_scope, selection_condition
-from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS, read_memory
+from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS
 from memoir_server.adapters.ledger.postgres.transaction import Row, Statement
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.scopes import ScopeCount, ScopeDimension

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Int8s
-from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS, read_memory
+from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS
 from memoir_server.adapters.ledger.postgres.transaction import Row, Statement
 from memoir_server.domain.duplicate import Twin
 from memoir_server.domain.memory import NEVER, Memory

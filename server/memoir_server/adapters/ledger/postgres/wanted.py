@@ -7,9 +7,10 @@ from typing import Final
 
 from memoir_server.adapters.ledger.forms.encoding import decode_detail, decode_facts
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REMOVED, key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Int8s, Texts
 from memoir_server.adapters.ledger.postgres.filters import CURRENT, Condition, add_scope
-from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS, read_memory
+from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS
 from memoir_server.adapters.ledger.postgres.transaction import Reader, Statement
 from memoir_server.domain.change import EventType
 from memoir_server.domain.consistency import Portion, Version

@@ -16,8 +16,9 @@ import apsw
 
 from memoir_server.adapters.ledger.forms.layout import key_of, revision_of
 from memoir_server.adapters.ledger.forms.reset_codec import decode_reset, encode_reset
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.sqlite.resets import read_reset, store, stored_receipt
-from memoir_server.adapters.ledger.sqlite.rows import as_json, fetch, read_memory
+from memoir_server.adapters.ledger.sqlite.rows import as_json, fetch
 from memoir_server.adapters.ledger.sqlite.vectors import drop_unused
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction
 from memoir_server.domain.change import EventType

@@ -5,8 +5,9 @@ from __future__ import annotations
 import apsw
 
 from memoir_server.adapters.ledger.forms.layout import key_of
+from memoir_server.adapters.ledger.forms.rows import read_changes
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_scope, selection_condition
-from memoir_server.adapters.ledger.sqlite.rows import EVENTS, read_changes
+from memoir_server.adapters.ledger.sqlite.rows import EVENTS
 from memoir_server.domain.change import Change, EventType
 from memoir_server.domain.memory import NEVER, Scope
 from memoir_server.domain.selection import Selection

@@ -24,15 +24,10 @@ from memoir_server.adapters.ledger.forms.changing import (
 )
 from memoir_server.adapters.ledger.forms.encoding import encode_facts, encode_memory
 from memoir_server.adapters.ledger.forms.layout import LIST_ITEM, REMOVED, key_of
+from memoir_server.adapters.ledger.forms.rows import read_changes, read_memory
 from memoir_server.adapters.ledger.sqlite.accesses import forget_accesses
 from memoir_server.adapters.ledger.sqlite.filters import metadata_rows
-from memoir_server.adapters.ledger.sqlite.rows import (
-    EVENTS,
-    MEMORY_COLUMNS,
-    as_json,
-    read_changes,
-    read_memory,
-)
+from memoir_server.adapters.ledger.sqlite.rows import EVENTS, MEMORY_COLUMNS, as_json
 from memoir_server.adapters.ledger.sqlite.speakers import count_speakers
 from memoir_server.adapters.ledger.sqlite.twins import twins_of
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, moved_to

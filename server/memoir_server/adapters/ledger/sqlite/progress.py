@@ -16,8 +16,9 @@ from typing import Final
 import apsw
 
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REMOVED, REVISION_BITS, key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_work
 from memoir_server.adapters.ledger.sqlite.heads import Heads
-from memoir_server.adapters.ledger.sqlite.rows import EVENTS, as_json, read_work
+from memoir_server.adapters.ledger.sqlite.rows import EVENTS, as_json
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, Writer
 from memoir_server.domain.store import PROJECTIONS, StoreKind
 from memoir_server.domain.time import Instant

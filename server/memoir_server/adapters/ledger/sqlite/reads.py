@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from memoir_server.adapters.coherent import CoherentCache
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.sqlite.caches import HeldVersion, reads_newest, version_charge
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_visible, selection_condition
-from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch, read_memory
+from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch
 from memoir_server.domain.filter import Family, matches
 from memoir_server.domain.memory import NEVER, Memory
 from memoir_server.domain.selection import Selection, TimeRange

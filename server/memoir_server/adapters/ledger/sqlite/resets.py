@@ -20,9 +20,10 @@ from memoir_server.adapters.ledger.forms.reset_codec import (
     encode_reset,
     receipt_digest,
 )
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_filter, add_scope
 from memoir_server.adapters.ledger.sqlite.mutations import Mutations, find_replay, remember
-from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch, read_memory
+from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch
 from memoir_server.adapters.ledger.sqlite.writer import Transaction
 from memoir_server.domain.change import Draft, EventType, Origin
 from memoir_server.domain.errors import ResetNotFound, ResetPlanStale

@@ -7,8 +7,9 @@ from typing import Final
 import apsw
 
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_scope, selection_condition
-from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, read_memory
+from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json
 from memoir_server.domain.memory import NEVER, Scope
 from memoir_server.domain.scopes import ScopeCount, ScopeDimension
 from memoir_server.domain.selection import Selection

@@ -8,7 +8,8 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, read_memory
+from memoir_server.adapters.ledger.forms.rows import read_memory
+from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS
 from memoir_server.domain.duplicate import Twin
 from memoir_server.domain.memory import NEVER, Memory
 from memoir_server.domain.time import Instant

@@ -8,8 +8,9 @@ import apsw
 
 from memoir_server.adapters.ledger.forms.encoding import decode_detail, decode_facts
 from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REMOVED, key_of, revision_of
+from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_scope
-from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch, read_memory
+from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch
 from memoir_server.domain.change import EventType
 from memoir_server.domain.consistency import Portion, Version
 from memoir_server.domain.memory import NEVER, Scope
