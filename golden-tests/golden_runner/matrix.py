@@ -102,6 +102,14 @@ def write(matrix: Matrix, vectors: dict[str, int], path: Path = PATH) -> None:
     path.write_text(render(matrix, vectors), encoding="utf-8")
 
 
+def cells(text: str, *, on_stores: bool) -> list[list[str]]:
+    """The rows of a matrix's table, heading first, with the columns of one kind of profile: those of the real stores,
+    or all others. One run fills the one kind, another run the other."""
+    chosen = [0, *(i for i, (_, profile) in enumerate(COLUMNS, 1) if (profile == "distributed") is on_stores)]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return [[row[i] for i in chosen] for row in rows]
+
+
 def _is_asked(method: str, driver: str) -> bool:
     return KINDS[driver].is_sdk or method in bare.METHODS
 
