@@ -64,11 +64,13 @@ def measure(data: Filled, options: Options, root: Path, say: Progress) -> list[C
     return rows
 
 
-def search_request(query: str, user: str | None) -> bytes:
-    """A search for ten hits, of one user or (None) of the whole namespace."""
+def search_request(
+    query: str, user: str | None, *, graph_depth: int | None = None, namespace: str = NAMESPACE
+) -> bytes:
+    """A search for ten hits, of one user or (None) of the whole namespace; `graph_depth` 0 leaves the graph out."""
     scope = common_pb2.Scope() if user is None else common_pb2.Scope(user_id=user)
-    spec = search_pb2.SearchSpec(query=query, scope=scope, limit=10)
-    return search_pb2.SearchMemoriesRequest(namespace=NAMESPACE, spec=spec).SerializeToString()
+    spec = search_pb2.SearchSpec(query=query, scope=scope, limit=10, graph_depth=graph_depth)
+    return search_pb2.SearchMemoriesRequest(namespace=namespace, spec=spec).SerializeToString()
 
 
 def _getting(data: Filled) -> _Workload:

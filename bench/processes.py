@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.load import Job, Result
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,8 @@ def targets_of(found: Findings) -> list[Target]:
             ),
         ]
         if (limit := STORES_P95_MS.get(each.memories)) is not None:
-            targets.append(Target(f"{size}: scoped search, p95", limit, each.search.p95, at_least=False, unit=" ms"))
+            claim = f"{size}: scoped search, graph left out, p95"
+            targets.append(Target(claim, limit, each.graphless.p95, at_least=False, unit=" ms"))
     return targets
 
 
@@ -276,21 +277,35 @@ Ratios are medians over pairs: first hits to unary answer {found.first_ratio:.2f
 
 
 def _stores(rows: Sequence[StoresRow], options: Options) -> str:
-    table = _table(
+    searches = _table(
         (
-            *("memories", "bare insert/s", "ours/s", "bare p50", "bare p95", "search p50", "search p95", "ratio"),
-            *("server memory", "stores' memory"),
+            *("memories", "bare p50", "bare p95", "search p50", "search p95", "ratio"),
+            *("without the graph p50", "without the graph p95", "ratio"),
         ),
         (
             (
                 f"{row.memories:,}",
-                f"{row.bare_loaded_per_second:,.0f}",
-                f"{row.loaded_per_second:,.0f}",
                 f"{row.bare.p50:.2f} ms",
                 f"{row.bare.p95:.2f} ms",
                 f"{row.search.p50:.2f} ms",
                 f"{row.search.p95:.2f} ms",
                 f"{row.ratio:.2f}",
+                f"{row.graphless.p50:.2f} ms",
+                f"{row.graphless.p95:.2f} ms",
+                f"{row.graphless_ratio:.2f}",
+            )
+            for row in rows
+        ),
+    )
+    loads = _table(
+        ("memories", "bare insert/s", "ours/s", "ratio", "our load", "server memory", "stores' memory"),
+        (
+            (
+                f"{row.memories:,}",
+                f"{row.bare_loaded_per_second:,.0f}",
+                f"{row.loaded_per_second:,.0f}",
+                f"{row.loaded_per_second / row.bare_loaded_per_second:.2f}",
+                f"{row.memories / row.loaded_per_second / 60:,.1f} min",
                 f"{row.server_mib:,.0f} MiB",
                 ", ".join(f"{name} {mib:,.0f} MiB" for name, mib in row.store_mib),
             )
@@ -301,13 +316,18 @@ def _stores(rows: Sequence[StoresRow], options: Options) -> str:
 ## The distributed profile beside bare Weaviate
 
 PostgreSQL, Weaviate, Neo4j and Redis on this machine, as `make stores` starts them; {options.per_user:,} memories per
-user. Bare: the same texts and vectors, inserted 500 at a time through weaviate-client, then for each search the two
-queries it needs (the 200 nearest of the user with their vectors, and the 200 best by BM25), sent side by side. Ours:
-`ImportMemories` with ready vectors until everything is indexed, then {options.queries:,} distinct scoped searches with
-cached query vectors, no cache of results. Searches one after the other, the two sides in turns; the memories state no
-facts, so that the graph has nothing to do.
+user, vectors of the model {options.model}. Bare: the same texts and vectors, inserted 500 at a time through
+weaviate-client, then for each search the two queries it needs (the 200 nearest of the user with their vectors, and the
+200 best by BM25), sent side by side. Ours: {options.queries:,} distinct scoped searches with cached query vectors, and
+as many others that leave the graph out; no cache of results, and nothing is asked of a user beforehand. One after the
+other, the two sides in turns. The memories state no facts: the graph is asked and finds nothing.
 
-{table}"""
+{searches}
+Loading is `ImportMemories` with ready vectors until everything is indexed, in all stores, the client's own work
+included. Weaviate holds the memories twice then, ours and the bare ones, and may use 2 GiB and another for every
+150,000 memories; memory is resident memory after the searches.
+
+{loads}"""
 
 
 def _threads(count: int) -> str:

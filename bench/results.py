@@ -90,8 +90,9 @@ class WriteRow:
 
 @dataclass(frozen=True, slots=True)
 class StoresRow:
-    """The distributed profile beside bare Weaviate at one size: scoped searches one after the other. `ratio` is the
-    median over rounds of the medians' quotient; `store_mib` is resident memory by store, after everything."""
+    """The distributed profile beside bare Weaviate at one size: scoped searches one after the other, `graphless` those
+    that leave the graph out. Ratios are medians over rounds of the medians' quotient; `store_mib` is resident memory by
+    store, after everything."""
 
     memories: int
     loaded_per_second: float
@@ -99,6 +100,8 @@ class StoresRow:
     search: Latency
     bare: Latency
     ratio: float
+    graphless: Latency
+    graphless_ratio: float
     server_mib: float
     store_mib: tuple[tuple[str, float], ...]
 

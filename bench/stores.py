@@ -1,7 +1,7 @@
 """The distributed profile beside bare Weaviate: real stores, the same memories and vectors, the same filters.
 
 Both are filled one after the other and then asked in turns, one search at a time. The texts carry no facts, so that the
-graph has nothing to do.
+graph has nothing to find; it is asked all the same, or left out.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from bench.growth import sequential
 from bench.options import Options
 from bench.results import Latency, StoresRow
 from stores.deployment import deployment
-from stores.four import Stores, bounded_stores
+from stores.four import NAMES, Stores, bounded_stores
 
 _LIFE_SECONDS = 4 * 3600.0
+_ELSEWHERE = "elsewhere"
+"""A namespace with nothing in it."""
+_MEMORIES_PER_GIB = 150_000
 _ROUNDS = 4
 """Turns that the queries are divided into."""
 
@@ -34,7 +37,10 @@ def measure(options: Options, root: Path, say: Progress) -> list[StoresRow]:
     rows = []
     for size in options.stores_sizes:
         say(f"starting the stores for {size:,} memories")
-        with bounded_stores(seconds=_LIFE_SECONDS) as stores:
+        with bounded_stores((), seconds=_LIFE_SECONDS) as stores:
+            # By default a limit that suits tests; it keeps its vectors in memory, ours and the bare ones.
+            stores.weaviate.settings = {"GOMEMLIMIT": f"{2 + size // _MEMORIES_PER_GIB}GiB"}
+            stores.start(NAMES)
             rows.append(_row(stores, Corpus(size // options.per_user, options.per_user), options, root, say))
     return rows
 
@@ -45,20 +51,28 @@ def _row(stores: Stores, corpus: Corpus, options: Options, root: Path, say: Prog
     bare_seconds = _bare(stores, corpus, options, fill=True, queries=[]).filled
     place = deployment(stores, "bench")
     with filled(root / f"stores-{count}", corpus, options.model, say, environment=place.environment) as data:
-        asked = corpus.queries(options.queries, seed=3)
-        texts = [search_request(query, user) for user, query in asked]
+        asked, others = (corpus.queries(options.queries, seed=seed) for seed in (3, 4))
+        whole = [search_request(query, user) for user, query in asked]
+        lean = [search_request(query, user, graph_depth=0) for user, query in others]
         say("caching the vectors of the queries")
-        sequential(data, texts)
+        # Elsewhere: nothing else of a search is to be known before it is measured.
+        sequential(data, [search_request(query, None, namespace=_ELSEWHERE) for _, query in (*asked, *others)])
         ours: list[float] = []
+        graphless: list[float] = []
         bare: list[float] = []
         ratios: list[float] = []
+        graphless_ratios: list[float] = []
         for turn in range(_ROUNDS):
             say(f"searches at {count:,}, round {turn + 1} of {_ROUNDS}")
-            mine = sequential(data, texts[turn::_ROUNDS])
-            theirs = _bare(stores, corpus, options, fill=False, queries=asked[turn::_ROUNDS]).times
+            part = slice(turn, None, _ROUNDS)
+            mine = sequential(data, whole[part])
+            theirs = _bare(stores, corpus, options, fill=False, queries=asked[part]).times
+            without = sequential(data, lean[part])
             ours += mine
             bare += theirs
+            graphless += without
             ratios.append(statistics.median(mine) / statistics.median(theirs))
+            graphless_ratios.append(statistics.median(without) / statistics.median(theirs))
         return StoresRow(
             memories=count,
             loaded_per_second=data.loaded_per_second,
@@ -66,6 +80,8 @@ def _row(stores: Stores, corpus: Corpus, options: Options, root: Path, say: Prog
             search=Latency.of(ours),
             bare=Latency.of(bare),
             ratio=statistics.median(ratios),
+            graphless=Latency.of(graphless),
+            graphless_ratio=statistics.median(graphless_ratios),
             server_mib=data.process.resident_mib(),
             store_mib=tuple((store.name, store.memory() / 2**20) for store in stores.each),
         )

@@ -1,6 +1,9 @@
 """Runs the harness over Memoir and over the harness's own baseline, and prints both side by side.
 
-python -m bench.retrieval --data CONVERSATIONS.json --harness HARNESS_FOLDER [--server HOST:PORT]
+python -m bench.retrieval --data CONVERSATIONS.json --harness HARNESS_FOLDER [--server HOST:PORT] [--stores]
+
+With --stores the distributed profile answers the same questions from real stores, and what both profiles return is
+compared: beyond the depth of candidates they need not agree.
 """
 
 from __future__ import annotations
@@ -11,21 +14,26 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.processes import server
+from bench.processes import memoir_server
 from bench.retrieval.baseline_model import write_model_home
+from bench.retrieval.overlap import Overlap, overlaps
+from stores.deployment import deployment
+from stores.four import bounded_stores
 
 MEMOIR = "bench.retrieval.system:Memoir"
 BASELINE = "systems.baseline:fusion"
 METRICS = ("recall@5", "recall@10", "recall@20", "hit@10", "all@10", "mrr", "ndcg@10")
 PROJECT = Path(__file__).resolve().parents[2]
+_LIFE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,8 @@ class Row:
     added_per_second: float
     search_ms: tuple[float, float]
     foreign: int
+    found: Mapping[str, tuple[str, Sequence[str]]]
+    """By question: its category, and the ids found, best first."""
 
 
 def main() -> None:
@@ -50,6 +60,9 @@ def main() -> None:
     )
     parser.add_argument("--harness", type=Path, required=True, help="folder of the harness, with run.py")
     parser.add_argument("--server", default="", metavar="HOST:PORT", help="a running server (default: start one)")
+    parser.add_argument(
+        "--stores", action="store_true", help="compare with the distributed profile, on real stores started for it"
+    )
     parser.add_argument("--baseline", action="append", metavar="MODULE:FACTORY", help=f"default {BASELINE}; repeatable")
     parser.add_argument("--recipe", default="", help="ranking recipe (default: the server's)")
     parser.add_argument("--text", default="c", help="what of an item is its text, as in the harness (default c)")
@@ -70,22 +83,41 @@ def main() -> None:
                 write_model_home(root / "home")
             home = str(root / "home")
         harness = _Harness(options.harness.resolve(), options.data.resolve(), options.text, home)
-        command = [sys.executable, "-m", "memoir_server.cli.main", "serve", "--data", str(root / "data")]
-        command += ["--listen", "127.0.0.1:0", "--port-file", str(root / "memoir.port")]
-        rows = []
-        with nullcontext() if options.server else server(command, root / "memoir.port", {}) as started:
-            address = options.server if started is None else started.address
-            with console.status(f"Memoir at {address}"):
-                settings = [f"target={address}", f"recipe={options.recipe}"]
-                rows.append(harness.run(MEMOIR, out / "memoir.json", settings))
+        rows: list[Row] = []
+        shared: Sequence[Overlap] = ()
+        settings = [f"recipe={options.recipe}"]
+        with (
+            console.status("Memoir"),
+            nullcontext(options.server) if options.server else _memoir(root / "embedded", {}) as address,
+        ):
+            rows.append(harness.run(MEMOIR, out / "memoir.json", [f"target={address}", *settings]))
+        if options.stores:
+            with (
+                console.status("the distributed profile"),
+                bounded_stores(seconds=_LIFE_SECONDS) as stores,
+                _memoir(root / "distributed", deployment(stores, "retrieval").environment) as address,
+            ):
+                rows.append(harness.run(MEMOIR, out / "distributed.json", [f"target={address}", *settings]))
+            rows = [replace(rows[0], name="embedded"), replace(rows[1], name="distributed")]
+            shared = overlaps(rows[0].found, rows[1].found)
+        memoirs = len(rows)
         for number, system in enumerate(options.baseline or [BASELINE]):
             with console.status(system):
                 rows.append(harness.run(system, out / f"baseline-{number}.json", []))
     console.print(_table(rows))
+    if shared:
+        console.print(_overlap_table(shared))
     console.print(f"{rows[0].questions} answerable questions; percent; times as one client sees them")
-    ours, best = rows[0], max(row.values["recall@10"] for row in rows[1:])
-    if ours.foreign or ours.values["recall@10"] < best:
+    best = max(row.values["recall@10"] for row in rows[memoirs:])
+    if any(ours.foreign or ours.values["recall@10"] < best for ours in rows[:memoirs]):
         sys.exit(1)
+
+
+@contextmanager
+def _memoir(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """A server on a new data directory; yields its address."""
+    with memoir_server(folder, environment) as process:
+        yield process.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +156,21 @@ def _row(result: Mapping[str, object]) -> Row:
         added_per_second=float(str(result["add_per_s"])),
         search_ms=(float(str(result["search_ms_p50"])), float(str(result["search_ms_p95"]))),
         foreign=int(str(result["foreign_ids"])),
+        found={str(row["id"]): (str(row["category"]), list(row["got"])) for row in _rows(result)},
     )
+
+
+def _rows(result: Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
+    rows = result["rows"]
+    assert isinstance(rows, list)
+    return rows
+
+
+def _overlap_table(shared: Sequence[Overlap]) -> Table:
+    table = Table("overlap@10 of the profiles", "questions", "mean", "same ten", "same ten in the same order")
+    for each in shared:
+        table.add_row(each.name, str(each.questions), f"{each.mean:.4f}", str(each.same), str(each.same_order))
+    return table
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -60,7 +60,7 @@ class Reset:
         sample_memory_ids: up to 100 ids that would be removed. warnings: cautions for a human.
         planned_revision: revision the plan was made at. fence_revision: everything of the target up to it is gone.
         expire_time: from then on the plan can no longer be executed.
-        error: set when FAILED. receipt: set when SUCCEEDED.
+        error: set when FAILED; while RUNNING, when the clean-up waits for a store. receipt: set when SUCCEEDED.
     """
 
     id: str

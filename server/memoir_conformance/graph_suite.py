@@ -281,6 +281,21 @@ class GraphSuite(GraphReadSuite):
 
         run(open_graph, check)
 
+    def test_a_later_memory_of_the_same_id_leaves_kept_relations_alone(self, open_graph: OpenGraph) -> None:
+        async def check(graph: EntityGraph) -> None:
+            first = facts(1, "m", relations=[("Anna", "knows", "Ben")])
+            second = facts(3, "m", entities=["Anna", "Carl"])
+            await graph.apply("ns", [PutFacts(first), Remove("m", 2, keep_relations=True)], applied=2)
+            told = await snapshot(graph, "ns")
+            between: list[GraphAction] = [PutFacts(facts(5, "ben", entities=["Ben"])), Remove("ben", 6)]
+            for others in ([], between):
+                await graph.apply("ns", [PutFacts(second), *others, Remove("m", 4, spare_kept=True)], applied=6)
+                assert await snapshot(graph, "ns") == told
+            await graph.apply("ns", [PutFacts(second), Remove("m", 4)], applied=7)
+            assert await graph.count("ns", ALICE) == 0
+
+        run(open_graph, check)
+
     def test_it_follows_one_ledger(self, open_graph: OpenGraph) -> None:
         async def check(graph: EntityGraph) -> None:
             assert await graph.ledger_id() == ""

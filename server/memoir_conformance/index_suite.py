@@ -31,6 +31,7 @@ from memoir_conformance.index_model import (
     snapshot,
     term_lists,
 )
+from memoir_conformance.index_words import IndexWords
 from memoir_server.domain.consistency import Portion
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.entry import IndexEntry
@@ -57,7 +58,7 @@ def in_portion(portion: Portion, held: IndexEntry) -> bool:
     )
 
 
-class IndexSuite:
+class IndexSuite(IndexWords):
     """The behaviour of `MemoryIndex`."""
 
     @laws
@@ -74,7 +75,9 @@ class IndexSuite:
             model = Model(actions)
             half = len(actions) // 2
             await index.apply("ns", actions[:half], applied=half)
-            await index.dense("ns", vector, query)  # what is held in memory must follow what comes
+            # What is held in memory must follow what comes.
+            await index.dense("ns", vector, query)
+            await Model(actions[:half]).check_keyword(index, "ns", terms, replace(query, depth=1000))
             await index.apply("ns", actions[half:], applied=len(actions))
             await model.check_keyword(index, "ns", terms, replace(query, depth=1000))
             await model.check_dense(index, "ns", vector, query)

@@ -313,6 +313,45 @@ class SharingSuite:
             assert (await execute(a)).state is ResetState.RUNNING
             assert await a.claim_reset(NS, failed.reset_id), "one that failed is nobody's"
 
+    async def test_a_reset_that_is_given_up_is_anybodys(self, pair: tuple[Ledger, Ledger]) -> None:
+        a, b = pair
+        async with living(a, b):
+            await create(a, fact("a"))
+            await planned(a, ResetTarget(scope=ALICE))
+            await execute(a)
+            assert await a.claim_reset(NS, "reset-1")
+            await b.release_reset(NS, "reset-1")
+            assert not await b.claim_reset(NS, "reset-1"), "only its own"
+            await a.release_reset(NS, "reset-1")
+            assert await b.claim_reset(NS, "reset-1")
+            assert not await a.claim_reset(NS, "reset-1")
+
+    async def test_who_has_not_forgotten_what_is_erased(self, pair: tuple[Ledger, Ledger]) -> None:
+        a, b = pair
+        async with living(a, b):
+            await create(a, fact("a"))
+            await planned(a, ResetTarget(scope=ALICE, include_history=True))
+            await execute(a)
+            assert await a.not_forgotten(NS, "reset-1") == await b.not_forgotten(NS, "reset-1") == 1
+            for _ in range(2):
+                await b.say_forgotten(NS, "reset-1")
+            assert await a.not_forgotten(NS, "reset-1") == 0
+            assert await b.not_forgotten(NS, "reset-1") == 1
+
+    async def test_a_server_that_is_not_heard_of_is_not_waited_for(self, pair: tuple[Ledger, Ledger]) -> None:
+        a, b = pair
+        await b.renew(MODEL)
+        async with living(a):
+            await create(a, fact("a"))
+            await planned(a, ResetTarget(scope=ALICE, include_history=True))
+            await execute(a)
+
+            async def alone() -> bool:
+                return await a.not_forgotten(NS, "reset-1") == 0
+
+            assert not await alone()
+            await wait_until(alone)
+
     async def test_what_is_to_be_done_again_wakes_other_servers(self, pair: tuple[Ledger, Ledger]) -> None:
         a, b = pair
         await create(a, fact("a"))

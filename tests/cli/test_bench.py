@@ -64,6 +64,8 @@ def findings(*, good: bool) -> Findings:
         search=latency,
         bare=latency,
         ratio=1.5 + off,
+        graphless=latency,
+        graphless_ratio=1.0,
         server_mib=1,
         store_mib=(("weaviate", 1.0),),
     )

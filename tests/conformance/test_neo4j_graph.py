@@ -219,6 +219,16 @@ async def test_a_transaction_that_lost_its_connection_is_repeated(server: Neo4j)
         assert await names(graph, "anna", select()) == ["m1", "m11", "m12", "m2"]
 
 
+async def test_a_question_by_itself_that_lost_its_connection_is_repeated(server: Neo4j) -> None:
+    async with behind_proxy(server, "cut names") as (graph, proxy):
+        await graph.apply("ns", [PutFacts(facts(1, entities=["Anna"]))], applied=1)
+        for cuts, after in enumerate((False, True), 1):
+            proxy.cut_at, proxy.after = b"h.space", after
+            assert list(await graph.known_names("ns", ["anna"], ALICE)) == ["anna"]
+            assert proxy.cuts == cuts
+        assert list(await graph.known_names("elsewhere", ["anna"], ALICE)) == []
+
+
 async def test_a_commit_whose_answer_was_lost_may_be_repeated(server: Neo4j) -> None:
     put = [PutFacts(facts(1, relations=[("Anna", "knows", "Ben")]))]
     async with behind_proxy(server, "cut after") as (graph, proxy):

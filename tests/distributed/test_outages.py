@@ -11,7 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
-from memoir import AsyncMemoir, PhaseOutcome, SearchPhase, Unavailable
+from memoir import AsyncMemoir, PhaseOutcome, SearchPhase, StoreUnavailable, Unavailable
 from stores.deployment import Deployment
 from stores.four import Stores
 from tests.distributed.serving import caught_up, processes
@@ -22,6 +22,7 @@ FACTS: dict[str, Any] = {
     "relations": [{"subject": "Ana", "predicate": "LIVES_IN", "object": "Leeds"}],
 }
 PARTS = {"weaviate": "INDEX", "neo4j": "GRAPH", "redis": "CACHE", "postgresql": "LEDGER"}
+_LATE = PhaseOutcome.TIMED_OUT
 FAILED = {"weaviate": {SearchPhase.KEYWORD, SearchPhase.DENSE}, "neo4j": {SearchPhase.GRAPH}}
 
 
@@ -89,6 +90,63 @@ async def test_a_server_starts_while_a_store_is_down(
         await caught_up(memoir, timeout=90)
         found = await memoir.search("Where does Ana live?", user_id="ana")
         assert [hit.memory.id for hit in found.hits] == [made.id]
+        assert (await memoir.check_consistency()).findings == ()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ["weaviate", "neo4j"])
+async def test_a_store_that_hangs_costs_one_phase_and_returns(
+    tmp_path: Path, place: Deployment, four_stores: Stores, name: str
+) -> None:
+    """It takes connections and answers nothing: the first search finds out, the next ones do not ask."""
+    store = next(each for each in four_stores.each if each.name == name)
+    bounded = Deployment({**place.settings, "limits.search_phase_seconds": "1"})
+    async with processes(tmp_path, bounded, 1) as [server], AsyncMemoir(server.address) as memoir:
+        made = await memoir.create("Ana lives in Leeds", user_id="ana", **FACTS)
+        await caught_up(memoir)
+        await asyncio.to_thread(store.suspend)
+        try:
+            for _ in range(3):
+                found = await memoir.search("Where in Leeds does Ana live?", user_id="ana", timeout=30)
+                lacking = {r.phase: r.outcome for r in found.phases if r.outcome in (_LATE, PhaseOutcome.FAILED)}
+                assert set(lacking) == FAILED[name]
+                # The phase that waited is the only one: whoever needs the store after it does not.
+                assert list(lacking.values()).count(_LATE) <= 1
+                assert [hit.memory.id for hit in found.hits] == [made.id]
+        finally:
+            await asyncio.to_thread(store.resume)
+        async with asyncio.timeout(60):
+            while True:
+                found = await memoir.search("Where in Leeds does Ana live?", user_id="ana", timeout=30)
+                if all(r.outcome is PhaseOutcome.DONE for r in found.phases):
+                    break
+        assert [hit.memory.id for hit in found.hits] == [made.id]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ["weaviate", "neo4j", "redis"])
+async def test_a_reset_waits_for_a_store_and_goes_on_by_itself(
+    server: ServerProcess, four_stores: Stores, name: str
+) -> None:
+    store = next(each for each in four_stores.each if each.name == name)
+    async with AsyncMemoir(server.address) as memoir:
+        await memoir.create("Ana lives in Leeds", user_id="ana", **FACTS)
+        await caught_up(memoir)
+        await asyncio.to_thread(store.kill)
+        running = await memoir.execute_reset(await memoir.plan_reset(user_id="ana", include_history=True))
+        async with asyncio.timeout(60):
+            while (seen := await memoir.get_reset(running.id)).error is None:
+                assert not seen.done
+                await asyncio.sleep(0.1)
+        assert isinstance(seen.error, StoreUnavailable)
+        assert (seen.state.name, seen.error.metadata["store"]) == ("RUNNING", PARTS[name].lower())
+        assert seen.receipt is None
+        await asyncio.to_thread(store.start)
+        async with asyncio.timeout(90):
+            done = [step async for step in memoir.watch_reset(running)][-1]
+        assert (done.state.name, done.error) == ("SUCCEEDED", None)
+        assert done.receipt is not None
+        assert not any(each.remaining for each in done.receipt.stores)
         assert (await memoir.check_consistency()).findings == ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from memoir_server.service import projector, resets
+from memoir_server.service import clearing, projector, resets
 from memoir_server.service.breaker import Breaker
 from tests.service.harness import Memoir, World
 
@@ -19,7 +19,8 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projector, "Breaker", partial(Breaker, first_delay=0.02, max_delay=0.1))
     monkeypatch.setattr(projector, "IDLE_SECONDS", 0.02)
     monkeypatch.setattr(projector, "LEDGER_RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(resets, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(clearing, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(resets, "Breaker", partial(Breaker, first_delay=0.02, max_delay=0.1))
     monkeypatch.setattr(resets, "TAKE_UP_SECONDS", 0.05)
 
 

@@ -116,7 +116,7 @@ def faulty(port: type[P], inner: P, faults: Faults) -> P:
     is at hand: the caller has to ask the asynchronous method."""
 
     def delegated(name: str) -> object:
-        if isinstance(getattr(port, name), property):
+        if isinstance(getattr(port, name), property) or not callable(getattr(port, name)):
             return property(lambda _: getattr(inner, name))
         if not inspect.iscoroutinefunction(getattr(port, name)):
 

@@ -41,6 +41,7 @@ from memoir_server.service.freshness import Freshness
 from memoir_server.service.graph_reading import GraphReading
 from memoir_server.service.history import History
 from memoir_server.service.projector import Projector
+from memoir_server.service.reach import PHASE_SECONDS, Reach
 from memoir_server.service.recalling import ListSpec, Recalling
 from memoir_server.service.remembering import Remembering, Written
 from memoir_server.service.resets import Resets
@@ -212,6 +213,7 @@ class World:
     ids: CountingIds = field(default_factory=CountingIds)
     entropy: CountingEntropy = field(default_factory=CountingEntropy)
     shared: Shared | None = None
+    phase_seconds: float = PHASE_SECONDS
 
     @asynccontextmanager
     async def running(
@@ -237,7 +239,8 @@ class World:
         ledger = faulty(Ledger, stores.ledger(), faults[StoreKind.LEDGER])  # type: ignore[type-abstract]
         index = faulty(MemoryIndex, stores.index, faults[StoreKind.INDEX])  # type: ignore[type-abstract]
         graph = faulty(EntityGraph, stores.graph, faults[StoreKind.GRAPH])  # type: ignore[type-abstract]
-        projector = Projector(ledger=ledger, index=index, graph=graph, embedder=embedder, clock=self.clock)
+        reach = Reach(phase_seconds=self.phase_seconds)
+        projector = Projector(ledger=ledger, index=index, graph=graph, embedder=embedder, clock=self.clock, reach=reach)
         freshness = Freshness(ledger, projector)
         resets = Resets(
             ledger=ledger,
@@ -285,6 +288,7 @@ class World:
                     clock=self.clock,
                     ids=self.ids,
                     accesses=accesses,
+                    reach=projector.reach,
                 ),
                 graph_reading=GraphReading(ledger=ledger, graph=graph, freshness=freshness, clock=self.clock),
                 history=History(ledger),

@@ -14,12 +14,14 @@ from memoir_server.adapters.embedder.hashing import HashEmbedder
 from memoir_server.adapters.graph.sqlite import SqliteGraph
 from memoir_server.adapters.index.sqlite import SqliteIndex
 from memoir_server.adapters.ledger.postgres import PostgresLedger
+from memoir_server.domain.change import EventType
 from memoir_server.domain.conversation import NewMemory
+from memoir_server.domain.embedding import EmbedKind, embedding_keys
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.reset import ResetState
 from memoir_server.domain.store import PROJECTIONS, BreakerState, Durability, StoreKind
 from memoir_server.ports.ledger import HistoryQuery
-from memoir_server.service import leases
+from memoir_server.service import clearing, leases
 from stores.postgresql import Postgresql
 from tests.conformance.postgres_model import options, server
 from tests.service.faults import Faults
@@ -282,6 +284,119 @@ async def test_a_reset_of_a_dead_server_is_finished_by_another(pair: tuple[Memoi
     assert done.receipt is not None
     assert all(store.remaining == 0 for store in done.receipt.stores)
     assert len(await b.ledger.history(NS, HistoryQuery(), limit=100)) == (await b.ledger.head(NS)).revision
+
+
+@pytest.mark.parametrize("erasure", [False, True])
+async def test_a_reset_goes_to_a_server_that_reaches_the_store(pair: tuple[Memoir, Memoir], erasure: bool) -> None:
+    a, b = pair
+    await write(a, "m")
+    a.index_faults.fail("find", times=1_000_000)
+    reset = await a.reset(include_history=erasure)
+    done = await b.finished(reset, timeout=20)
+    assert (done.state, done.waiting_for) == (ResetState.SUCCEEDED, None)
+    assert done.receipt is not None
+    assert b.index_faults.calls["find"]
+
+
+SECRET = "Ana's number is 4711"
+
+
+def remembers(memoir: Memoir) -> bool:
+    """Whether a vector of the secret lies in the server's memory."""
+    keys = embedding_keys(memoir.embedder.model, SECRET)
+    return any(memoir.cache.at_hand(key) is not None for key in keys)
+
+
+async def tell(*servers: Memoir) -> None:
+    """The secret is written on the first; all of them have read it."""
+    await servers[0].create(SECRET, memory_id="secret")
+    for memoir in servers:
+        await memoir.embedder.embed([SECRET], kind=EmbedKind.DOCUMENT)
+        await memoir.search(SECRET)
+        assert remembers(memoir)
+
+
+async def test_an_erasure_reaches_the_memory_of_every_server(pair: tuple[Memoir, Memoir]) -> None:
+    a, b = pair
+    await tell(a, b)
+    done = await a.finished(await a.reset(include_history=True), timeout=20)
+    assert done.state is ResetState.SUCCEEDED
+    assert not remembers(a)
+    assert not remembers(b)
+    assert await a.ledger.not_forgotten(NS, done.reset_id) == 1, "what was noted is gone with the end of the reset"
+
+
+async def test_an_erasure_waits_for_a_server_that_still_remembers(
+    pair: tuple[Memoir, Memoir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clearing, "PATIENCE_SECONDS", 0.1)
+    a, b = pair
+    await tell(a, b)
+    held = b.ledger_faults.hold("unfinished_resets")
+    await held.reached.wait()
+    reset = await a.reset(include_history=True)
+
+    async def waits() -> bool:
+        return (await a.resets.get(NS, reset.reset_id)).waiting_for is StoreKind.CACHE
+
+    await until(waits, timeout=20)
+    assert remembers(b)
+    told = await a.resets.get(NS, reset.reset_id)
+    assert (told.state, told.receipt) == (ResetState.RUNNING, None)
+    assert not [event for event in await a.events() if event.type is EventType.ERASED]
+    held.release()
+    done = await a.finished(reset, timeout=20)
+    assert (done.state, done.waiting_for) == (ResetState.SUCCEEDED, None)
+    assert not remembers(b)
+
+
+async def test_an_erasure_that_waits_for_another_servers_memory_can_be_cancelled(pair: tuple[Memoir, Memoir]) -> None:
+    a, b = pair
+    await tell(a, b)
+    held = b.ledger_faults.hold("unfinished_resets")
+    await held.reached.wait()
+    reset = await a.reset(include_history=True)
+
+    async def purged() -> bool:
+        return not remembers(a)
+
+    await until(purged, timeout=20)
+    assert (await a.resets.cancel(NS, reset.reset_id)).state is ResetState.CANCELLED
+    held.release()
+    await asyncio.sleep(0.3)
+    assert (await a.resets.get(NS, reset.reset_id)).state is ResetState.CANCELLED
+    assert not [event for event in await a.events() if event.type is EventType.ERASED]
+
+
+async def test_a_server_that_is_cut_off_forgets_by_itself(pair: tuple[Memoir, Memoir]) -> None:
+    """An erasure does not wait for a server that is taken for dead, so that one must not remember anything."""
+    a, b = pair
+    await tell(a, b)
+    die(b)
+    done = await a.finished(await a.reset(include_history=True), timeout=20)
+    assert done.state is ResetState.SUCCEEDED
+    assert not remembers(a)
+    assert not remembers(b)
+
+
+async def test_what_a_dead_server_had_begun_to_forget_is_forgotten_by_another(pair: tuple[Memoir, Memoir]) -> None:
+    a, b = pair
+    await tell(a, b)
+    reached = asyncio.Event()
+
+    async def stuck(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    a.ledger_faults.on("erase", stuck)
+    reset = await a.reset(include_history=True)
+    async with asyncio.timeout(20):
+        await reached.wait()
+    assert not remembers(b)
+    die(a)
+    done = await b.finished(reset, timeout=20)
+    assert done.state is ResetState.SUCCEEDED
+    assert not remembers(a)
 
 
 async def test_the_ledger_may_be_silent_while_a_reset_runs(cluster: Cluster) -> None:

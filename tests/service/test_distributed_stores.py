@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -13,15 +14,17 @@ import pytest
 from memoir_server.adapters.graph.neo4j import Neo4jGraph, Neo4jLogin
 from memoir_server.adapters.index.weaviate import WeaviateAddress, WeaviateIndex
 from memoir_server.adapters.ledger.postgres import PostgresLedger, PostgresOptions
-from memoir_server.domain.consistency import CheckSummary, Finding
+from memoir_server.domain.consistency import CheckSummary, Finding, FindingKind
 from memoir_server.domain.conversation import NewMemory
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.memory import Scope
+from memoir_server.domain.search import Recipe
 from memoir_server.domain.store import PROJECTIONS, BreakerState, Durability, StoreKind
 from memoir_server.service.doctor import Doctor
 from stores.four import Stores, bounded_stores
 from tests.service.harness import ANA, NS, Memoir, Shared, World, calling, knows, patching, until
 
+INDEX_LACKS_A_VECTOR = (StoreKind.INDEX, FindingKind.EMBEDDING_MISMATCH)
 LEASE_SECONDS = 3.0
 PATIENCE = 120.0
 
@@ -36,26 +39,36 @@ def stores() -> Iterator[Stores]:
         yield running
 
 
+def doctor_of(memoir: Memoir) -> Doctor:
+    return Doctor(
+        ledger=memoir.ledger,
+        projections={StoreKind.INDEX: memoir.index, StoreKind.GRAPH: memoir.graph},
+        embedder=memoir.embedder,
+        projector=memoir.projector,
+        clock=memoir.clock,
+    )
+
+
 class Cluster:
     """Servers on request, each with connections of its own."""
 
     def __init__(self, directory: Path, stores: Stores) -> None:
         self._directory = directory
         self._stores = stores
-        self._name = f"stores{next(_numbers)}"
+        self.name = f"stores{next(_numbers)}"
 
     @asynccontextmanager
     async def server(self) -> AsyncIterator[Memoir]:
         postgresql, weaviate, neo4j = self._stores.postgresql, self._stores.weaviate, self._stores.neo4j
-        options = PostgresOptions(url=postgresql.address.url, schema=self._name, lease_seconds=LEASE_SECONDS)
+        options = PostgresOptions(url=postgresql.address.url, schema=self.name, lease_seconds=LEASE_SECONDS)
         where = weaviate.address
         index = WeaviateIndex(
             WeaviateAddress(where.host, where.http_port, where.grpc_port, where.api_key),
-            prefix=self._name.capitalize(),
+            prefix=self.name.capitalize(),
             seconds=30.0,
         )
         login = Neo4jLogin(neo4j.address.url, neo4j.address.username, neo4j.address.password)
-        graph = Neo4jGraph(login, graph=self._name, seconds=30.0)
+        graph = Neo4jGraph(login, graph=self.name, seconds=30.0)
         async with AsyncExitStack() as closing:
             for store in (index, graph):
                 closing.push_async_callback(store.close)
@@ -86,14 +99,7 @@ async def level(memoir: Memoir) -> bool:
 
 async def findings(memoir: Memoir) -> list[Finding]:
     """All that the doctor finds."""
-    doctor = Doctor(
-        ledger=memoir.ledger,
-        projections={StoreKind.INDEX: memoir.index, StoreKind.GRAPH: memoir.graph},
-        embedder=memoir.embedder,
-        projector=memoir.projector,
-        clock=memoir.clock,
-    )
-    items = [item async for item in doctor.check(NS, Scope())]
+    items = [item async for item in doctor_of(memoir).check(NS, Scope())]
     assert isinstance(items[-1], CheckSummary)
     return [item for item in items if isinstance(item, Finding)]
 
@@ -158,6 +164,42 @@ async def test_a_store_fails_while_two_servers_write(cluster: Cluster, stores: S
         assert sorted(m.memory_id for m in await a.listed()) == sorted(written)
         assert await findings(a) == []
         assert await findings(b) == []
+
+
+async def test_vectors_that_were_lost_without_their_objects_are_seen_and_put_back(
+    cluster: Cluster, stores: Stores
+) -> None:
+    """What a power cut may leave of Weaviate: every object, and an index of vectors that knows less."""
+    data = stores.weaviate.directory / "data"
+    async with cluster.server() as memoir:
+        for i in range(5):
+            await write(memoir, f"m{i}")
+        await eventually_level(memoir)
+        await asyncio.to_thread(stores.weaviate.kill)
+        lost = [path for path in data.rglob("*hnsw*") if path.is_dir() and f"/{cluster.name}" in str(path).lower()]
+        assert lost
+        for path in lost:
+            await asyncio.to_thread(shutil.rmtree, path)
+        await asyncio.to_thread(stores.weaviate.start)
+        found: list[Finding] = []
+
+        async def examined() -> bool:
+            with suppress(StoreUnavailable):
+                found[:] = await findings(memoir)
+                return True
+            return False
+
+        await until(examined, timeout=PATIENCE)
+        assert {(finding.store, finding.kind) for finding in found} == {INDEX_LACKS_A_VECTOR}
+        # The last of them may have been applied once more when the store came back.
+        assert {"m0", "m1", "m2"} <= {finding.memory_id for finding in found}
+        semantic = await memoir.search("tea", recipe=Recipe.SEMANTIC)
+        assert len(semantic.hits) < 5
+        ids = [finding.finding_id for finding in found]
+        assert set((await doctor_of(memoir).repair(NS, ids, calling(30.0))).repaired) == set(ids)
+        assert await findings(memoir) == []
+        semantic = await memoir.search("tea", recipe=Recipe.SEMANTIC)
+        assert len(semantic.hits) == 5
 
 
 async def test_two_servers_share_the_work(cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.reset import ResetState
 from memoir_server.domain.store import Durability, StoreKind
 from tests.service.harness import ANA, NS, Memoir, World, calling, knows
+from tests.service.test_doctor import doctor_of, findings
 
 FILES = {StoreKind.INDEX: "index", StoreKind.GRAPH: "graph"}
 
@@ -228,6 +229,82 @@ async def test_a_crash_while_the_kept_relations_are_put_back(world: World) -> No
     async with world.running() as memoir:
         await memoir.settle()
         assert await memoir.graph.known_names(NS, ["bo"], ANA) == ["bo"]
+
+
+async def keep_several(memoir: Memoir) -> None:
+    """Kept relations of two versions' memories, with work before and after them."""
+    await memoir.create("Ana knows Bo", memory_id="m", **knows("Ana", "Bo"))
+    await memoir.create("Ana knows Dee", memory_id="o", **knows("Ana", "Dee"))
+    await memoir.update("m", text="Ana knows Cy", **knows("Ana", "Cy"))
+    assert (await memoir.finished(await memoir.reset(keep_graph=True))).state is ResetState.SUCCEEDED
+    await memoir.create("Eve knows Flo", memory_id="later", **knows("Eve", "Flo"))
+    await memoir.settle()
+
+
+async def check_kept(memoir: Memoir) -> None:
+    await memoir.settle()
+    assert await findings(doctor_of(memoir)) == []
+    assert await memoir.graph.known_names(NS, ["cy", "dee", "flo"], ANA) == ["cy", "dee", "flo"]
+
+
+@pytest.mark.parametrize(
+    ("store", "method"),
+    [(StoreKind.GRAPH, "apply"), (StoreKind.LEDGER, "kept_facts"), (StoreKind.LEDGER, "requeue")],
+)
+async def test_a_crash_in_the_middle_of_a_rebuild_leaves_no_kept_relation_out(
+    world: World, store: StoreKind, method: str
+) -> None:
+    """The graph is this ledger's already, and holds nothing: removals are replayed, and bring what they had kept."""
+    async with world.running() as memoir:
+        await keep_several(memoir)
+    for path in files(world, StoreKind.GRAPH):
+        path.unlink()
+    with pytest.raises(Killed):
+        async with world.running(prepare=lambda faults: faults[store].fail(method, times=1, error=Killed)):
+            pass
+    async with world.running() as memoir:
+        await check_kept(memoir)
+
+
+@pytest.mark.parametrize(("store", "method"), [(StoreKind.GRAPH, "apply"), (StoreKind.LEDGER, "kept_facts")])
+async def test_a_crash_while_one_namespace_is_rebuilt_leaves_no_kept_relation_out(
+    world: World, store: StoreKind, method: str
+) -> None:
+    async with world.running() as memoir:
+        await keep_several(memoir)
+        # Nobody goes on with it in this life.
+        memoir.ledger_faults.hold("claim")
+        memoir.faults[store].fail(method, times=1, error=Killed)
+        with pytest.raises(Killed):
+            await memoir.projector.rebuild_namespace(StoreKind.GRAPH, NS)
+    async with world.running() as memoir:
+        await check_kept(memoir)
+
+
+@pytest.mark.parametrize("ended_by", ["delete", "reset", "keep_vector"])
+async def test_a_later_memory_of_the_same_id_does_not_take_kept_relations_along(memoir: Memoir, ended_by: str) -> None:
+    await keep_relations(memoir)
+    await memoir.create("Ana knows Cy", memory_id="m", **knows("Ana", "Cy"))
+    if ended_by == "delete":
+        await memoir.delete("m")
+    else:
+        reset = await memoir.reset(keep_vector=ended_by == "keep_vector")
+        assert (await memoir.finished(reset)).state is ResetState.SUCCEEDED
+    doctor = doctor_of(memoir)
+    for _ in range(2):
+        await memoir.settle()
+        assert await memoir.graph.known_names(NS, ["bo", "cy"], ANA) == ["bo"]
+        assert await findings(doctor) == []
+        await memoir.projector.rebuild_namespace(StoreKind.GRAPH, NS)
+
+
+async def test_an_erasure_takes_the_relations_kept_of_every_memory_of_the_id(memoir: Memoir) -> None:
+    await keep_relations(memoir)
+    await memoir.create("Ana knows Cy", memory_id="m", **knows("Ana", "Cy"))
+    done = await memoir.finished(await memoir.reset(include_history=True))
+    assert done.state is ResetState.SUCCEEDED
+    assert await memoir.graph.known_names(NS, ["bo", "cy"], ANA) == []
+    assert await findings(doctor_of(memoir)) == []
 
 
 async def test_an_old_copy_of_the_graph_gets_the_relations_that_a_reset_kept(world: World) -> None:

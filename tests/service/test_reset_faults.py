@@ -13,7 +13,7 @@ from memoir_server.domain.reset import Reset, ResetState, ResetTarget
 from memoir_server.domain.store import StoreKind
 from memoir_server.ports.cache import CacheUnavailable
 from memoir_server.ports.projection import Remove
-from memoir_server.service import resets as resets_module
+from memoir_server.service import clearing
 from tests.service.harness import ANA, NS, Memoir, World, calling, knows, until
 from tests.service.test_doctor import doctor_of, findings
 
@@ -78,7 +78,7 @@ async def test_cancelling_a_clean_up_stops_it_and_hides_all_the_same(memoir: Mem
 
 
 async def test_cancelling_between_two_batches_of_an_erasure(memoir: Memoir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resets_module, "BATCH", 2)
+    monkeypatch.setattr(clearing, "BATCH", 2)
     await fill(memoir)
     batches = 0
 
@@ -115,24 +115,89 @@ async def test_cancelling_what_is_over_changes_nothing(memoir: Memoir) -> None:
     assert done.state is ResetState.SUCCEEDED
 
 
-@pytest.mark.parametrize(
-    ("store", "method"),
-    [
-        (StoreKind.LEDGER, "erase"),
-        (StoreKind.LEDGER, "removed_versions"),
-        (StoreKind.LEDGER, "removed_memories"),
-        (StoreKind.LEDGER, "finish_reset"),
-        (StoreKind.INDEX, "find"),
-        (StoreKind.GRAPH, "find"),
-    ],
-)
+STEPS = [
+    (StoreKind.LEDGER, "erase"),
+    (StoreKind.LEDGER, "removed_versions"),
+    (StoreKind.LEDGER, "removed_memories"),
+    (StoreKind.LEDGER, "finish_reset"),
+    (StoreKind.INDEX, "find"),
+    (StoreKind.GRAPH, "find"),
+]
+
+
+async def waiting(memoir: Memoir, reset: Reset, store: StoreKind) -> Reset:
+    """The reset, once it says that it waits for the store."""
+
+    async def said() -> bool:
+        return (await memoir.resets.get(NS, reset.reset_id)).waiting_for is store
+
+    await until(said)
+    return await memoir.resets.get(NS, reset.reset_id)
+
+
+@pytest.mark.parametrize(("store", "method"), STEPS)
+async def test_a_clean_up_that_meets_an_outage_is_tried_again(memoir: Memoir, store: StoreKind, method: str) -> None:
+    await fill(memoir)
+    failing(memoir, store, method, times=3)
+    reset, _ = await execute(memoir, include_history=True)
+    steps = [step async for step in memoir.resets.watch(NS, reset.reset_id, after_sequence=0)]
+    assert {step.state for step in steps[:-1]} == {ResetState.RUNNING}
+    done = steps[-1]
+    assert (done.state, done.error, done.waiting_for) == (ResetState.SUCCEEDED, "", None)
+    assert done.receipt is not None
+    assert (done.receipt.memories, done.receipt.events_erased) == (MEMORIES, 2 * MEMORIES)
+    await clean(memoir)
+
+
+@pytest.mark.parametrize("include_history", [False, True])
+@pytest.mark.parametrize("store", [StoreKind.INDEX, StoreKind.GRAPH])
+async def test_a_reset_waits_for_a_store_that_its_probe_does_not_reach(
+    memoir: Memoir, store: StoreKind, include_history: bool
+) -> None:
+    await fill(memoir)
+    memoir.faults[store].fail("find", times=1_000_000)
+    reset, token = await execute(memoir, include_history=include_history)
+    told = await waiting(memoir, reset, store)
+    assert told.state is ResetState.RUNNING
+    assert "switched off by the test" in told.error
+    assert told.receipt is None
+    assert (await again(memoir, reset, token)).state is ResetState.RUNNING
+    await asyncio.sleep(0.2)
+    assert (await memoir.resets.get(NS, reset.reset_id)).sequence == told.sequence, "said once"
+    memoir.faults[store].up()
+    done = await memoir.finished(reset)
+    assert (done.state, done.error, done.waiting_for) == (ResetState.SUCCEEDED, "", None)
+    assert done.receipt is not None
+    assert not any(receipt.remaining for receipt in done.receipt.stores)
+    await clean(memoir)
+
+
+async def test_a_reset_that_waits_can_be_cancelled(memoir: Memoir) -> None:
+    await fill(memoir)
+    memoir.index_faults.fail("find", times=1_000_000)
+    reset, _ = await execute(memoir)
+    await waiting(memoir, reset, StoreKind.INDEX)
+    cancelled = await memoir.resets.cancel(NS, reset.reset_id)
+    assert (cancelled.state, cancelled.error, cancelled.waiting_for) == (ResetState.CANCELLED, "", None)
+    asked = memoir.index_faults.calls["find"]
+    memoir.index_faults.up()
+    await asyncio.sleep(0.3)
+    assert memoir.index_faults.calls["find"] == asked, "nobody cleans up any more"
+    assert (await memoir.resets.get(NS, reset.reset_id)).state is ResetState.CANCELLED
+
+
+def broken() -> Exception:
+    return ValueError("an answer that makes no sense")
+
+
+@pytest.mark.parametrize(("store", "method"), STEPS)
 async def test_a_clean_up_that_failed_is_executed_again(memoir: Memoir, store: StoreKind, method: str) -> None:
     await fill(memoir)
-    failing(memoir, store, method)
+    memoir.faults[store].fail(method, times=1, error=broken)
     reset, token = await execute(memoir, include_history=True)
     failed = await memoir.finished(reset)
     assert failed.state is ResetState.FAILED
-    assert "switched off by the test" in failed.error
+    assert failed.error == str(broken())
     assert failed.receipt is None
     assert await memoir.listed() == []
     retried = await again(memoir, reset, token)
@@ -146,7 +211,7 @@ async def test_a_clean_up_that_failed_is_executed_again(memoir: Memoir, store: S
 
 async def test_whoever_sees_a_failure_can_execute_again_at_once(memoir: Memoir) -> None:
     await fill(memoir)
-    failing(memoir, StoreKind.INDEX, "find", times=3)
+    memoir.index_faults.fail("find", times=3, error=broken)
     reset, token = await execute(memoir)
     for _ in range(3):
         assert (await memoir.finished(reset)).state is ResetState.FAILED
@@ -154,10 +219,31 @@ async def test_whoever_sees_a_failure_can_execute_again_at_once(memoir: Memoir) 
     assert (await memoir.finished(reset)).state is ResetState.SUCCEEDED
 
 
+async def test_a_failure_that_cannot_be_recorded_is_recorded_later(memoir: Memoir) -> None:
+    await fill(memoir)
+    memoir.index_faults.fail("find", times=1_000_000, error=broken)
+
+    async def no_more(*_: object) -> None:
+        memoir.ledger_faults.down()
+        raise broken()
+
+    memoir.index_faults.on("find", no_more)
+    reset, _ = await execute(memoir)
+
+    async def down() -> bool:
+        return not memoir.ledger_faults.well
+
+    await until(down)
+    await asyncio.sleep(0.1)
+    memoir.index_faults.fail("find", times=1_000_000, error=broken)
+    memoir.ledger_faults.up()
+    assert (await memoir.finished(reset)).state is ResetState.FAILED
+
+
 async def test_the_receipt_of_an_erasure_in_two_attempts_counts_both(
     memoir: Memoir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resets_module, "BATCH", 4)
+    monkeypatch.setattr(clearing, "BATCH", 4)
     await fill(memoir)
     batches = 0
 
@@ -168,27 +254,27 @@ async def test_the_receipt_of_an_erasure_in_two_attempts_counts_both(
             raise StoreUnavailable("ledger", "switched off by the test")
 
     memoir.ledger_faults.on("erase", fail_once)
-    reset, token = await execute(memoir, include_history=True)
-    assert (await memoir.finished(reset)).state is ResetState.FAILED
-    done = await memoir.finished(await again(memoir, reset, token))
+    reset, _ = await execute(memoir, include_history=True)
+    done = await memoir.finished(reset)
     assert done.receipt is not None
     assert (done.receipt.memories, done.receipt.events_erased) == (MEMORIES, 2 * MEMORIES)
     assert {r.store: r.removed for r in done.receipt.stores}[StoreKind.CACHE] == MEMORIES
 
 
-async def test_a_cache_that_cannot_purge_fails_the_erasure_until_it_can(memoir: Memoir) -> None:
+async def test_a_cache_that_cannot_purge_delays_the_erasure_until_it_can(memoir: Memoir) -> None:
     await fill(memoir)
     real = memoir.cache.purge
 
-    async def broken(keys: object) -> None:
+    async def off(keys: object) -> None:
         raise CacheUnavailable("the cache is off")
 
-    memoir.cache.purge = broken  # type: ignore[method-assign]
-    reset, token = await execute(memoir, include_history=True)
-    failed = await memoir.finished(reset)
-    assert (failed.state, failed.error) == (ResetState.FAILED, "the cache is off")
+    memoir.cache.purge = off  # type: ignore[method-assign]
+    reset, _ = await execute(memoir, include_history=True)
+    told = await waiting(memoir, reset, StoreKind.CACHE)
+    assert (told.state, told.error) == (ResetState.RUNNING, "the cache is off")
+    assert not [e for e in await memoir.events() if e.type is EventType.ERASED], "nothing is erased before"
     memoir.cache.purge = real  # type: ignore[method-assign]
-    assert (await memoir.finished(await again(memoir, reset, token))).state is ResetState.SUCCEEDED
+    assert (await memoir.finished(reset)).state is ResetState.SUCCEEDED
 
 
 @pytest.mark.parametrize("include_history", [False, True])
@@ -236,11 +322,11 @@ async def test_a_store_that_is_down_delays_the_clean_up(memoir: Memoir, store: S
     await fill(memoir)
     memoir.faults[store].down()
     reset, _ = await execute(memoir)
-    await memoir.open_breaker(store)
-    await asyncio.sleep(0.1)
-    assert (await memoir.resets.get(NS, reset.reset_id)).state is ResetState.RUNNING
+    told = await waiting(memoir, reset, store)
+    assert told.state is ResetState.RUNNING
     memoir.faults[store].up()
-    assert (await memoir.finished(reset)).state is ResetState.SUCCEEDED
+    done = await memoir.finished(reset)
+    assert (done.state, done.error, done.waiting_for) == (ResetState.SUCCEEDED, "", None)
     await clean(memoir)
 
 

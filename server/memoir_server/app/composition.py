@@ -56,6 +56,7 @@ from memoir_server.service.graph_reading import GraphReading
 from memoir_server.service.history import History
 from memoir_server.service.importing import Importing
 from memoir_server.service.projector import Projector
+from memoir_server.service.reach import Reach
 from memoir_server.service.recalling import Recalling
 from memoir_server.service.remembering import Remembering
 from memoir_server.service.resets import Resets
@@ -179,7 +180,10 @@ def compose(settings: Settings, telemetry: Telemetry) -> Composition:
         _TRACED_STORES.items(), (ledger, index, graph, cache), settings.stores.adapters, strict=True
     ):
         telemetry.watch_store(store, name, methods, system=system or "memory")
-    projector = Projector(ledger=ledger, index=index, graph=graph, embedder=embedder, clock=background_clock)
+    reach = Reach(phase_seconds=settings.limits.search_phase_seconds)
+    projector = Projector(
+        ledger=ledger, index=index, graph=graph, embedder=embedder, clock=background_clock, reach=reach
+    )
     freshness = Freshness(ledger, projector, longest=settings.limits.indexed_seconds)
     accesses = Accesses(
         ledger, background_clock, enabled=settings.accesses.enabled, flush_seconds=settings.accesses.flush_seconds
@@ -213,6 +217,7 @@ def compose(settings: Settings, telemetry: Telemetry) -> Composition:
             clock=clock,
             ids=ids,
             accesses=accesses,
+            reach=reach,
         ),
         graph_reading=GraphReading(ledger=ledger, graph=graph, freshness=freshness, clock=clock),
         scopes=Scopes(ledger, clock),

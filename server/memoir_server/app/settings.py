@@ -116,6 +116,8 @@ class LimitSettings:
     """Rate limit per principal; 0 means none."""
     indexed_seconds: float = 2.0
     """Longest that a write waits to be indexed, before it answers that it is accepted."""
+    search_phase_seconds: float = 5.0
+    """Longest that one phase of a search takes; a store that did not answer by then is left alone for a while."""
     burst: int = 100
     """Calls a principal may make at once before the rate limit binds."""
 
@@ -295,6 +297,7 @@ def check(settings: Settings) -> Settings:
     _at_least("limits.calls_per_second", limits.calls_per_second, 0)
     _at_least("limits.burst", limits.burst, 1)
     _at_least("limits.indexed_seconds", limits.indexed_seconds, 0)
+    _at_least("limits.search_phase_seconds", limits.search_phase_seconds, 0.05)
     _at_least("telemetry.metrics_seconds", settings.telemetry.metrics_seconds, 1)
     endpoint = settings.telemetry.otlp_endpoint
     if endpoint and not endpoint.startswith(("http://", "https://")):

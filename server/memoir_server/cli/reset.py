@@ -91,6 +91,9 @@ def _execute(memoir: Memoir, plan: ResetPlan, *, json: bool) -> Reset:
     with Progress(*columns, console=messages, transient=True, disable=json) as progress:
         bars = {e.store: progress.add_task(e.store.lower(), total=e.planned) for e in latest.effects if e.planned}
         for seen in memoir.watch_reset(latest):
+            waits = "" if seen.done or seen.error is None else seen.error.message
+            if waits and (latest.error is None or waits != latest.error.message):
+                messages.print(Text("waiting: ", style="yellow").append(waits, style="default"))
             latest = seen
             if json:
                 print_json(seen)

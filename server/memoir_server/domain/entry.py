@@ -126,7 +126,8 @@ class KeywordCandidates:
 
     `frequency[i, j]` is how often query term j occurs in candidate i. `document_count`, `mean_length` (terms) and
     `document_frequency[j]` are statistics of the entries of the selection's owner scope that are current at its
-    revision, so that neither another user's data nor later writes move the scores.
+    revision, so that neither another user's data nor later writes move the scores. `vectors`, where the index was
+    asked to bring them and did, has the candidates' unit vectors, float32, shape (n, dimension), rows of NaN for none.
     """
 
     table: CandidateColumns
@@ -135,6 +136,7 @@ class KeywordCandidates:
     document_count: int
     mean_length: float
     document_frequency: NDArray[np.int64]
+    vectors: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -143,6 +145,13 @@ class KeywordCandidates:
     def columns(self) -> CandidateColumns:
         """The candidates' own columns, copied."""
         return self.table.at(self.rows)
+
+
+def cosines(vectors: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cosines of unit vectors, shape (n, dimension), with another: in float64, rounded to 1e-6. Multiplied and summed,
+    not a matrix product: the order in which that one sums depends on the number of rows (semantics 11)."""
+    found: NDArray[np.float64] = np.round((vectors.astype(np.float64) * vector.astype(np.float64)).sum(axis=1), 6)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

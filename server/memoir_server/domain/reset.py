@@ -71,7 +71,10 @@ class ResetReceipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset:
-    """A planned, running or finished reset."""
+    """A planned, running or finished reset.
+
+    `error`: why it FAILED; while it is RUNNING, why it has to wait for the store `waiting_for`.
+    """
 
     namespace: str
     reset_id: str
@@ -87,6 +90,7 @@ class Reset:
     error: str = ""
     sequence: int = 0
     receipt: ResetReceipt | None = None
+    waiting_for: StoreKind | None = None
 
     def effect(self, store: StoreKind) -> StoreEffect:
         """The effect on one store; zeros when the reset does not touch it."""

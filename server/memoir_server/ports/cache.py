@@ -57,6 +57,9 @@ class EmbeddingCache(ABC):
             CacheUnavailable: If they may still be there; the erasure tries again.
         """
 
+    def forget(self) -> None:  # noqa: B027 - a cache elsewhere has nothing in this memory
+        """Drop all entries that lie in this process's memory. Never waits."""
+
     @abstractmethod
     async def close(self) -> None:
         """Give up connections and memory; idempotent."""

@@ -74,6 +74,10 @@ class Embedder(ABC):
             CacheUnavailable: If something may still be kept; the erasure tries again.
         """
 
+    def forget(self) -> None:  # noqa: B027 - most embedders have nothing to do
+        """Drop every vector that lies in this process's memory, also those that calls in flight are about to keep
+        there. For a server that nobody hears of any more: an erasure does not wait for it. Never waits."""
+
     @abstractmethod
     async def close(self) -> None:
         """Give up threads, files and connections. Calls in flight end with EmbedderUnavailable or their result;

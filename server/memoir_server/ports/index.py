@@ -33,11 +33,15 @@ IndexAction = Put | Retire | Remove
 class IndexQuery:
     """What candidates may be. The index applies of the selection: scope, revision interval and world time; `filter`,
     `created` and expiry are the ledger's, which resolves the first two to `allowed`, the ascending revisions a
-    candidate may have (None: any)."""
+    candidate may have (None: any).
+
+    `vectors`: entries found by terms should bring their vectors, if the index has to fetch them anyway; one that has
+    them at hand takes no notice, and is asked for cosines later (`dense`)."""
 
     selection: Selection
     allowed: NDArray[np.int64] | None
     depth: int
+    vectors: bool = False
 
 
 class MemoryIndex(Projection):

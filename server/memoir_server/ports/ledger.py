@@ -454,6 +454,16 @@ class Ledger(ABC):
         """Makes this server the one that cleans up after a RUNNING reset. False when another live server does, or it
         is not running. The right ends with the server's leases, and when the reset is no longer RUNNING."""
 
+    async def say_forgotten(self, namespace: str, reset_id: str) -> None:  # noqa: B027 - one server knows what it did
+        """Notes that this server's memory holds nothing any more of what a reset removes; until that has ended."""
+
+    async def not_forgotten(self, namespace: str, reset_id: str) -> int:
+        """Other live servers of this ledger that have not said so."""
+        return 0
+
+    async def release_reset(self, namespace: str, reset_id: str) -> None:  # noqa: B027 - one server has nobody to give it
+        """Gives up the right of `claim_reset`, so that any server may claim it."""
+
     @abstractmethod
     async def execute_reset(
         self,
@@ -483,8 +493,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def save_progress(self, reset: Reset) -> Reset:
-        """Stores state, effects and error with the next sequence number; returns it with that number. A reset that
-        is terminal in the store stays as it is and is returned."""
+        """Stores state, effects, what it waits for and error with the next sequence number; returns it with that
+        number. A reset that is terminal in the store stays as it is and is returned."""
 
     @abstractmethod
     async def removed_memories(self, namespace: str, reset_id: str, *, after: str, limit: int) -> Sequence[str]:

@@ -27,12 +27,14 @@ class Retire:
 class Remove:
     """Every version of the memory up to a revision is gone. Later ones, of a new memory with the same id, stay.
 
-    `keep_relations`: the graph keeps the relations, without their source; the index takes no notice.
+    `keep_relations`: the graph keeps the relations, without their source; the index takes no notice. `spare_kept`: it
+    leaves those alone that it has kept already, of an earlier memory with the same id; keeping spares them, too.
     """
 
     memory_id: str
     upto: int
     keep_relations: bool = False
+    spare_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

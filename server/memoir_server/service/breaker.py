@@ -41,6 +41,14 @@ class Breaker:
         """Seconds to wait before the next attempt; 0 when one may be made now."""
         return max(0.0, self._retry_at - self._time()) if self._failures else 0.0
 
+    def admit(self, seconds: float) -> bool:
+        """Whether a call may be made now. Half open, one is let through, which decides, and for so many seconds no
+        other."""
+        state = self.state
+        if state is BreakerState.HALF_OPEN:
+            self._retry_at = self._time() + seconds
+        return state is not BreakerState.OPEN
+
     def succeeded(self) -> None:
         """An attempt worked: closed."""
         self._failures = 0

@@ -15,13 +15,14 @@ from memoir_server.domain.analysis import analyse
 from memoir_server.domain.columns import DescribedMemory, SessionCodes, columns_of
 from memoir_server.domain.dates import parse_dates
 from memoir_server.domain.embedding import EmbedKind
-from memoir_server.domain.entry import DenseCandidates
+from memoir_server.domain.entry import DenseCandidates, KeywordCandidates, cosines
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.graph import normalise_name
 from memoir_server.domain.ranking.evidence import Evidence, GraphEvidence
 from memoir_server.domain.ranking.query import QuerySignals, named_speakers, strip_names
 from memoir_server.domain.search import Phase, SearchSpec
 from memoir_server.domain.selection import Selection, TimeRange
+from memoir_server.domain.store import StoreKind
 from memoir_server.domain.time import to_datetime
 from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.graph import EntityGraph, GraphMatch
@@ -47,6 +48,7 @@ class Gathering:
         evidence: What index and graph have said so far.
         graph_evidence: What the graph knows of candidates, by revision.
         matches: The graph's matches, by revision.
+        unasked: Stores that are left alone in this search.
     """
 
     def __init__(
@@ -75,27 +77,45 @@ class Gathering:
         self.evidence = Evidence.empty()
         self.graph_evidence: Mapping[int, GraphEvidence] = {}
         self.matches: Mapping[int, GraphMatch] = {}
+        self.unasked: frozenset[StoreKind] = frozenset()
+        self._describing = False
+        self._words: asyncio.Future[KeywordCandidates] | None = None
+        self._near: asyncio.Future[DenseCandidates] | None = None
+        self._brought: NDArray[np.float32] | None = None
 
-    async def begin(self, phases: Collection[Phase]) -> None:
-        """Reads the query, and starts what takes time beside the first phase: nothing where the answer is at hand."""
+    async def begin(self, phases: Collection[Phase], *, ahead: bool = False) -> None:
+        """Reads the query, and starts what takes time beside the first phase: nothing where the answer is at hand.
+
+        `ahead`: an index that is a server of its own is asked for both arms at once, and by words while the ledger is
+        still being asked who speaks here.
+        """
         text, selection = self._spec.query, self._selection
-        speakers = await self._ledger.speakers(
-            self._namespace, self._spec.scope, limit=MAX_SPEAKERS, revision=selection.revision
-        )
-        named = named_speakers(text, speakers)
-        self.signals = QuerySignals(
-            terms=tuple(dict.fromkeys(analyse(text))),
-            dates=parse_dates(text, now=to_datetime(selection.reference)),
-            speakers=named,
-        )
+        terms = tuple(dict.fromkeys(analyse(text)))
         # What the index cannot filter on is resolved by the ledger.
         narrowed = self._spec.filter is not None or self._spec.created != _ANY_TIME
         allowed = await self._ledger.versions_matching(self._namespace, selection) if narrowed else None
-        self._query = IndexQuery(selection=selection, allowed=allowed, depth=DEPTH)
-        if Phase.DENSE in phases:
-            self._embed(strip_names(text, named) if named else text)
-        if Phase.GRAPH in phases:
+        ahead = ahead and self._index.may_return
+        dense = Phase.DENSE in phases
+        self._query = IndexQuery(selection=selection, allowed=allowed, depth=DEPTH, vectors=ahead and dense)
+        if ahead and Phase.KEYWORD in phases:
+            self._words = asyncio.ensure_future(self._index.keyword(self._namespace, terms, self._query))
+        if Phase.GRAPH in phases and StoreKind.GRAPH not in self.unasked:
             self._match_names()
+        try:
+            speakers = await self._ledger.speakers(
+                self._namespace, self._spec.scope, limit=MAX_SPEAKERS, revision=selection.revision
+            )
+        except BaseException:
+            await self.abandon()
+            raise
+        named = named_speakers(text, speakers)
+        self.signals = QuerySignals(
+            terms=terms, dates=parse_dates(text, now=to_datetime(selection.reference)), speakers=named
+        )
+        if dense:
+            self._embed(strip_names(text, named) if named else text)
+            if ahead and (self._vector is not None or self._embedding is not None):
+                self._near = asyncio.ensure_future(self._nearest(self._query))
 
     def at_hand(self, phase: Phase) -> int | None:
         """A phase's evidence, where all of it lies in memory; returns how many candidates, or None: `gather` it."""
@@ -115,16 +135,27 @@ class Gathering:
                 return None
             self.evidence = self.evidence.with_dense(near)
             return near.nearest
-        return 0 if self._matching is None else None
+        return 0 if self._matching is None and StoreKind.GRAPH not in self.unasked else None
 
     async def gather(self, phase: Phase) -> int:
         """A phase's evidence; returns how many candidates. Raises StoreUnavailable, EmbedderUnavailable."""
         query = self._query
         assert query is not None
         if phase is Phase.KEYWORD:
-            words = await self._index.keyword(self._namespace, self.signals.terms, query)
-            self.evidence = self.evidence.with_keyword(words)
+            words = await (self._words or self._index.keyword(self._namespace, self.signals.terms, query))
+            self.evidence, self._brought = self.evidence.with_keyword(words), words.vectors
             return len(words)
+        if phase is Phase.DENSE and self._near is not None:
+            near = await self._near
+            assert self._vector is not None
+            if self._brought is not None:
+                # Not before: what an arm knows belongs to its own phase.
+                self.evidence = self.evidence.with_cosine(cosines(self._brought, self._vector))
+            self.evidence = self.evidence.with_dense(near)
+            if self._brought is None and len(unknown := self.evidence.without_cosine()):
+                beyond = await self._index.dense(self._namespace, self._vector, replace(query, depth=0), also=unknown)
+                self.evidence = self.evidence.with_dense(beyond)
+            return near.nearest
         if phase is Phase.DENSE:
             if self._vector is None:
                 assert self._embedding is not None
@@ -136,16 +167,16 @@ class Gathering:
             return near.nearest
         return await self._merge_graph(await self._matching, query) if self._matching is not None else 0
 
-    def waited_for(self, phase: Phase) -> str:
-        """The store that a phase waits for."""
+    def waited_for(self, phase: Phase) -> StoreKind:
+        """The store that a phase waits for, or would."""
         if phase is Phase.GRAPH:
-            return "graph"
-        return "embedder" if phase is Phase.DENSE and self._vector is None else "index"
+            return StoreKind.INDEX if self._describing else StoreKind.GRAPH
+        return StoreKind.EMBEDDER if phase is Phase.DENSE and self._vector is None else StoreKind.INDEX
 
     async def abandon(self) -> None:
         """Stops what is still under way, and takes note of failures nobody waits for any more."""
         pending: list[asyncio.Future[Any]] = []
-        for future in (self._embedding, self._matching):
+        for future in (self._words, self._near, self._embedding, self._matching):
             if future is None:
                 continue
             if not future.done():
@@ -160,12 +191,20 @@ class Gathering:
     @property
     def under_way(self) -> bool:
         """Whether something was started that `abandon` has to look after."""
-        return self._embedding is not None or self._matching is not None
+        started = (self._words, self._near, self._embedding, self._matching)
+        return any(future is not None for future in started)
 
     def _embed(self, text: str) -> None:
         self._vector = self._embedder.at_hand(text, kind=EmbedKind.QUERY)
-        if self._vector is None:
+        if self._vector is None and StoreKind.EMBEDDER not in self.unasked:
             self._embedding = asyncio.ensure_future(self._embedded(text))
+
+    async def _nearest(self, query: IndexQuery) -> DenseCandidates:
+        """The nearest entries, as soon as the query's vector is there."""
+        if self._vector is None:
+            assert self._embedding is not None
+            self._vector = await self._embedding
+        return await self._index.dense(self._namespace, self._vector, query)
 
     async def _embedded(self, text: str) -> NDArray[np.float32]:
         with child_span(tracer, "embed query"):
@@ -221,6 +260,9 @@ class Gathering:
         """What ranking wants to know of entries that the graph alone found: from the index, or, while that is down and
         the graph's word is all there is, from the ledger."""
         try:
+            if StoreKind.INDEX in self.unasked:
+                raise StoreUnavailable(StoreKind.INDEX.name.lower(), "it did not answer this search before")
+            self._describing = True
             return await self._entries(self._vector, revisions)
         except StoreUnavailable:
             if len(self.evidence):

@@ -50,6 +50,7 @@ class Leases:
         self._until = math.inf
         self._bounds: set[asyncio.Timeout] = set()
         self._task: asyncio.Task[None] | None = None
+        self._end: asyncio.TimerHandle | None = None
         self.term = 0
         """Another number whenever leases may have been lost."""
 
@@ -62,6 +63,8 @@ class Leases:
     async def stop(self) -> None:
         """Gives up every lease."""
         task, self._task = self._task, None
+        if self._end is not None:
+            self._end.cancel()
         if task is None:
             return
         task.cancel()
@@ -165,6 +168,11 @@ class Leases:
         late = loop.time() >= self._until
         self._seconds = seconds
         self._until = began + seconds * (1 - LINGER)
+        if self.shared:
+            if self._end is not None:
+                self._end.cancel()
+            # An erasure waits for the servers that live; from then on not for this one.
+            self._end = loop.call_at(self._until, self._embedder.forget)
         for bound in self._bounds:
             if not bound.expired():
                 bound.reschedule(loop.time() if late else self._until)

@@ -69,13 +69,15 @@ def _facts_taken_away(item: Work) -> bool:
 
 
 def _unlinked(item: Work) -> Remove:
-    return Remove(item.change.memory_id, upto=item.change.revision)
+    return Remove(item.change.memory_id, upto=item.change.revision, spare_kept=True)
 
 
 def _endings(item: Work) -> list[Retire | Remove]:
     change = item.change
     if change.type.removes:
-        return [Remove(change.memory_id, upto=change.revision, keep_relations=change.keep_facts)]
+        # What an earlier memory with the same id has left in the graph goes only when that is what is removed.
+        spare = change.before is not None
+        return [Remove(change.memory_id, change.revision, keep_relations=change.keep_facts, spare_kept=spare)]
     if change.type in _REPLACES and change.before is not None and item.live:
         return [Retire(change.memory_id, change.before.revision, change.revision)]
     return []

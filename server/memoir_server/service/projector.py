@@ -39,6 +39,7 @@ from memoir_server.service.breaker import Breaker
 from memoir_server.service.following import Following
 from memoir_server.service.leases import Leases
 from memoir_server.service.projection import graph_actions, index_actions, versions_to_embed
+from memoir_server.service.reach import Reach
 from memoir_server.service.recovery import Recovery
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ LEDGER_RETRY_SECONDS = 0.2
 """Pause before the ledger is asked again after it did not answer."""
 MEASURE_SECONDS = 10.0
 """How often the lag is measured."""
+PING_SECONDS = 1.0
+"""How long a store that fails may take for the answer to a ping, before searches leave it alone."""
 MAX_ATTEMPTS = 5
 """Attempts at an item that the store refuses, before it is given up."""
 FIRST_RETRY_US = 200_000
@@ -99,6 +102,7 @@ class Projector:
         embedder: Embedder,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
+        reach: Reach | None = None,
     ) -> None:
         self._ledger = ledger
         self._index = index
@@ -109,6 +113,8 @@ class Projector:
         self._stores: Mapping[StoreKind, Projection] = {StoreKind.INDEX: index, StoreKind.GRAPH: graph}
         self.leases = Leases(ledger, embedder)
         """This server's place among those that share the ledger."""
+        self.reach = reach or Reach()
+        """What searches know of the stores; it is told what is heard of them here."""
         self._following = Following(ledger, lambda: self.leases.shared)
         self._recovery = Recovery(ledger=ledger, index=index, graph=graph, embedder=embedder, leases=self.leases)
         self._recovered = dict.fromkeys(PROJECTIONS, _NEVER_RECOVERED)
@@ -230,6 +236,8 @@ class Projector:
                 if not busy and breaker.state is not BreakerState.CLOSED:
                     # Nothing to apply, but writers want to know whether waiting makes sense again.
                     await self._stores[store].ping()
+                if busy or breaker.state is not BreakerState.CLOSED:
+                    self.reach.heard(store)
                 breaker.succeeded()
                 self._most[store] = min(BATCH, self._most[store] + self._most[store] // 4 + 1)
                 if not busy:
@@ -293,6 +301,20 @@ class Projector:
         # It may be this server alone that does not reach the store.
         await self._let_go(store, linger=self.leases.linger)
         await self._following.announce(store)
+        if recover and breaker.state is not BreakerState.CLOSED:
+            await self._listen(store)
+
+    async def _listen(self, store: StoreKind) -> None:
+        """Finds out whether a store that fails keeps those waiting who ask it, or answers, be it with a refusal."""
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self._stores[store].ping()
+        except TimeoutError:
+            self.reach.found_silent(store)
+        except Exception:  # noqa: BLE001 - whatever it says, it does not keep anybody waiting
+            self.reach.refuses(store)
+        else:
+            self.reach.refuses(store)
 
     async def _apply_or_split(self, claim: Claim, work: Sequence[Work]) -> None:
         """Applies a batch; one that the store refuses is applied item by item, so that one bad version does not hold

@@ -24,6 +24,7 @@ from memoir_server.service.deadlines import Deadlines
 from memoir_server.service.freshness import Freshness
 from memoir_server.service.gathering import Gathering
 from memoir_server.service.moment import check_filter, revision_of
+from memoir_server.service.reach import Reach
 from memoir_server.service.searching import Search, stores_of
 
 tracer = trace.get_tracer("memoir.recalling")
@@ -63,6 +64,7 @@ class Recalling:
         clock: Clock,
         ids: IdSource,
         accesses: Accesses,
+        reach: Reach,
     ) -> None:
         self._ledger = ledger
         self._index = index
@@ -73,6 +75,7 @@ class Recalling:
         self._ids = ids
         self._deadlines = Deadlines()
         self._accesses = accesses
+        self._reach = reach
 
     async def get(self, namespace: str, memory_id: str, *, as_of: AsOf | None, counted: bool = True) -> Memory:
         """The memory, or its version at a past moment; an access of it, unless not `counted`. Raises MemoryNotFound,
@@ -158,6 +161,7 @@ class Recalling:
             search_id=self._ids.new_id(),
             call=call,
             deadlines=self._deadlines,
+            reach=self._reach,
         )
 
     async def selection_at(self, namespace: str, spec: SearchSpec, revision: int) -> Selection:

@@ -7,8 +7,9 @@ Executing hides everything at once, in one ledger transaction. What follows is p
 3. probe every store for what was removed;
 4. write the receipt into the log.
 
-Each step can be repeated, so a crash between or inside steps costs a repetition. Of servers that share a ledger one
-cleans up after a reset; when it dies another goes on.
+Each step can be repeated (`clearing.py`), so a crash between or inside steps costs a repetition. While a store does not
+answer the reset stays RUNNING, says what it waits for, and is tried again. Of servers that share a ledger one cleans up
+after a reset; when it dies, or does not reach a store, another goes on.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
-from memoir_server.domain.change import Actor, ActorKind, Origin
 from memoir_server.domain.errors import ConfirmTokenInvalid, FieldInvalid, StoreUnavailable
 from memoir_server.domain.filter import check, metadata_keys
 from memoir_server.domain.mutation import IdempotencyKey
-from memoir_server.domain.reset import Reset, ResetReceipt, ResetState, ResetTarget, StoreEffect, StoreReceipt
-from memoir_server.domain.store import PROJECTIONS, StoreKind
+from memoir_server.domain.reset import Reset, ResetState, ResetTarget, StoreEffect
+from memoir_server.domain.store import StoreKind
+from memoir_server.ports.cache import CacheUnavailable
 from memoir_server.ports.clock import Clock, IdSource
 from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.ledger import LeaseLost, Ledger, TargetCount
 from memoir_server.ports.projection import Projection
+from memoir_server.service.breaker import Breaker
 from memoir_server.service.call import Call
+from memoir_server.service.clearing import Clearing
 from memoir_server.service.projector import Projector
 
 logger = logging.getLogger(__name__)
@@ -39,16 +42,13 @@ PLAN_LIFE_US = 15 * 60 * 1_000_000
 """How long a plan can be executed."""
 SAMPLE = 100
 """Ids shown in a plan."""
-BATCH = 500
-"""Events erased, or memories probed, at a time; a cancel takes effect between batches."""
-POLL_SECONDS = 0.5
-"""How often the clean-up looks whether it was cancelled while it waits for a store."""
-TAKE_UP_SECONDS = 2.0
-"""How often a server looks for resets that another one has left, where servers share a ledger."""
+TAKE_UP_SECONDS = 1.0
+"""How often a server looks at the resets of others, where servers share a ledger: one may have been left, or waits for
+this server."""
 
 
 class Resets:
-    """The reset use cases, and the clean-up behind them."""
+    """The reset use cases; the clean-up behind them is taken up here."""
 
     def __init__(
         self,
@@ -61,12 +61,14 @@ class Resets:
         ids: IdSource,
     ) -> None:
         self._ledger = ledger
-        self._projections = projections
-        self._embedder = embedder
         self._projector = projector
         self._clock = clock
+        self._clearing = Clearing(
+            ledger=ledger, projections=projections, embedder=embedder, projector=projector, clock=clock
+        )
         self._ids = ids
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._forgotten: set[tuple[str, str]] = set()
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -176,8 +178,11 @@ class Resets:
             check(target.preserve, path="target.preserve", stored=stored)
 
     async def _take_up_all(self) -> None:
-        for reset in await self._ledger.unfinished_resets():
+        unfinished = await self._ledger.unfinished_resets()
+        self._forgotten &= {(reset.namespace, reset.reset_id) for reset in unfinished}
+        for reset in unfinished:
             await self._take_up(reset)
+            await self._forget_texts(reset)
 
     async def _keep_looking(self) -> None:
         while True:
@@ -186,6 +191,20 @@ class Resets:
                 await self._take_up_all()
             except StoreUnavailable as outage:
                 logger.warning("resets of other servers are not looked for: %s", outage)
+            except Exception:
+                # A background task that silently stops is the worst of failures.
+                logger.exception("looking for resets of other servers failed")
+
+    async def _forget_texts(self, reset: Reset) -> None:
+        """Another server's erasure waits until this one remembers nothing of it."""
+        key = (reset.namespace, reset.reset_id)
+        if key in self._running or key in self._forgotten:
+            return
+        try:
+            if await self._clearing.forget(reset):
+                self._forgotten.add(key)
+        except CacheUnavailable as outage:
+            logger.warning("what reset %s of namespace %s erases is still remembered: %s", key[1], key[0], outage)
 
     async def _take_up(self, reset: Reset) -> None:
         """Begins to clean up, unless that is under way, here or elsewhere."""
@@ -201,113 +220,74 @@ class Resets:
             del self._running[key]
 
     async def _serve(self, reset: Reset) -> None:
+        """Cleans up, again and again while stores do not answer, unless another server does it meanwhile."""
+        patience = Breaker(asyncio.get_running_loop().time)
+        while True:
+            try:
+                await self._clear_or_fail(reset)
+                return
+            except LeaseLost as lost:
+                logger.warning("reset %s of namespace %s is left to others: %s", reset.reset_id, reset.namespace, lost)
+                return
+            except (StoreUnavailable, CacheUnavailable) as outage:
+                patience.failed()
+                logger.warning(
+                    "reset %s of namespace %s is waiting: %s; next attempt in %.1f s",
+                    reset.reset_id,
+                    reset.namespace,
+                    outage,
+                    patience.delay(),
+                )
+                await self._wait_with(reset, outage)
+            await asyncio.sleep(patience.delay())
+            if not await self._claimed_again(reset, patience):
+                return
+
+    async def _claimed_again(self, reset: Reset, patience: Breaker) -> bool:
+        while True:
+            try:
+                return await self._ledger.claim_reset(reset.namespace, reset.reset_id)
+            except StoreUnavailable:
+                patience.failed()
+                await asyncio.sleep(patience.delay())
+
+    async def _clear_or_fail(self, reset: Reset) -> None:
+        """One attempt. Raises StoreUnavailable and CacheUnavailable, after which the next may do better; LeaseLost."""
         leases = self._projector.leases
         try:
             async with leases.within():
-                await self._finish(reset)
-        except asyncio.CancelledError:
+                # What was read before the claim may be out of date.
+                current = await self._ledger.get_reset(reset.namespace, reset.reset_id)
+                if current.state is ResetState.RUNNING:
+                    await self._clearing.clear(current)
+        except (LeaseLost, StoreUnavailable, CacheUnavailable):
             raise
-        except LeaseLost as lost:
-            logger.warning("reset %s of namespace %s is left to others: %s", reset.reset_id, reset.namespace, lost)
         except Exception as failure:  # recorded on the reset, which its watchers see, and retryable by ExecuteReset
             logger.exception("reset %s of namespace %s failed", reset.reset_id, reset.namespace)
-            if leases.shared and _of_the_ledger(failure):
-                # Where nothing can be recorded either; somebody takes it up when the ledger is back.
-                return
-            # Whoever sees FAILED may execute again at once, and needs a new task then.
-            self._forget((reset.namespace, reset.reset_id), asyncio.current_task())
-            current = await self._ledger.get_reset(reset.namespace, reset.reset_id)
-            await self._ledger.save_progress(replace(current, state=ResetState.FAILED, error=str(failure)))
+            await self._fail(reset, failure)
 
-    async def _finish(self, reset: Reset) -> None:
-        if not reset.target.include_history:
-            # The ledger let go of them in the transaction that hid them.
-            reset = await self._advance(reset, StoreKind.LEDGER, reset.effect(StoreKind.LEDGER).planned)
-        for store in PROJECTIONS:
-            while not await self._projector.wait_applied(store, reset.namespace, reset.fence_revision, POLL_SECONDS):
-                if (await self._ledger.get_reset(reset.namespace, reset.reset_id)).state.terminal:
-                    return
-                # The breaker may be open, which ends the wait at once.
-                await asyncio.sleep(POLL_SECONDS / 10)
-            reset = await self._advance(reset, store, reset.effect(store).planned)
-            if reset.state.terminal:
-                return
-        if reset.target.include_history:
-            purged = await self._purge_cache(reset)
-            reset = await self._advance(reset, StoreKind.CACHE, max(purged, reset.effect(StoreKind.CACHE).removed))
-            if reset.state.terminal:
-                return
-            while await self._ledger.erase(reset.namespace, reset.reset_id, limit=BATCH):
-                reset = await self._ledger.get_reset(reset.namespace, reset.reset_id)
-                if reset.state.terminal:
-                    return
-        await self._prove(reset)
+    async def _fail(self, reset: Reset, failure: Exception) -> None:
+        key, task = (reset.namespace, reset.reset_id), asyncio.current_task()
+        assert task is not None
+        current = await self._ledger.get_reset(*key)
+        # Whoever sees FAILED may execute again at once, and needs a new task then.
+        self._forget(key, task)
+        try:
+            await self._ledger.save_progress(
+                replace(current, state=ResetState.FAILED, waiting_for=None, error=str(failure))
+            )
+        except StoreUnavailable:
+            if self._running.setdefault(key, task) is task:
+                raise
 
-    async def _purge_cache(self, reset: Reset) -> int:
-        """Purges the vectors of every removed text; returns how many there were."""
-        purged, after = 0, 0
-        while versions := await self._ledger.removed_versions(
-            reset.namespace, reset.reset_id, after=after, limit=BATCH
-        ):
-            await self._embedder.purge([version.indexed_text for version in versions])
-            purged, after = purged + len(versions), versions[-1].revision
-        return purged
-
-    async def _advance(self, reset: Reset, store: StoreKind, removed: int) -> Reset:
-        effects = tuple(replace(e, removed=removed) if e.store is store else e for e in reset.effects)
-        return await self._ledger.save_progress(replace(reset, effects=effects))
-
-    async def _prove(self, reset: Reset) -> None:
-        remaining = dict.fromkeys(self._projections, 0)
-        memories, after = 0, ""
-        while batch := await self._ledger.removed_memories(reset.namespace, reset.reset_id, after=after, limit=BATCH):
-            memories, after = memories + len(batch), batch[-1]
-            for store, projection in self._projections.items():
-                if store in _untouched(reset.target):
-                    continue
-                # Whoever applied earlier work has ended, and what he began is through (semantics 15).
-                async with self._projector.still(store, reset.namespace):
-                    found = await projection.find(reset.namespace, batch)
-                revisions = [revision for _, revision in found if revision <= reset.fence_revision]
-                # An id that was removed may have been in use again, also by another user, before the fence.
-                others = await self._ledger.versions_of_others(reset.namespace, reset.reset_id, revisions)
-                remaining[store] += sum(revision not in others for revision in revisions)
-        stores = [
-            StoreReceipt(store, reset.effect(store).removed, remaining[store])
-            for store in self._projections
-            if store not in _untouched(reset.target)
-        ]
-        if any(remaining.values()):
-            left = ", ".join(f"{store.name.lower()} {count}" for store, count in remaining.items() if count)
-            raise RuntimeError(f"the probe after the clean-up still found entries: {left}")
-        reset = await self._ledger.save_progress(reset)
-        if reset.state.terminal:
-            # Cancelled during the probe: what has ended stays as it is.
-            return
-        erased = 0
-        if reset.target.include_history:
-            erased = reset.effect(StoreKind.LEDGER).removed
-            stores.append(StoreReceipt(StoreKind.LEDGER, erased, 0))
-            stores.append(StoreReceipt(StoreKind.CACHE, reset.effect(StoreKind.CACHE).removed, 0))
-        await self._ledger.finish_reset(
-            reset.namespace,
-            reset.reset_id,
-            ResetReceipt(
-                stores=tuple(stores), memories=memories, events_erased=erased, complete_time=self._clock.now()
-            ),
-            origin=Origin(actor=Actor("memoir", ActorKind.SYSTEM), reset_id=reset.reset_id),
-        )
-
-
-def _of_the_ledger(failure: Exception) -> bool:
-    return isinstance(failure, StoreUnavailable) and failure.store == StoreKind.LEDGER.name.lower()
-
-
-def _untouched(target: ResetTarget) -> frozenset[StoreKind]:
-    """Projections in which the reset leaves entries of the memories on purpose, so that a probe proves nothing."""
-    if target.keep_vector:
-        return frozenset({StoreKind.INDEX})
-    return frozenset({StoreKind.GRAPH}) if target.keep_graph else frozenset()
+    async def _wait_with(self, reset: Reset, outage: StoreUnavailable | CacheUnavailable) -> None:
+        """Says on the reset what it waits for, and lets a server try that may reach what this one does not."""
+        name = outage.store if isinstance(outage, StoreUnavailable) else StoreKind.CACHE.name
+        store = StoreKind.__members__.get(name.upper(), StoreKind.LEDGER)
+        # While the ledger is silent too, nobody can be told.
+        with suppress(StoreUnavailable):
+            await self._clearing.note_waiting(reset, store, str(outage))
+            await self._ledger.release_reset(reset.namespace, reset.reset_id)
 
 
 def _effects(target: ResetTarget, count: TargetCount) -> tuple[StoreEffect, ...]:

@@ -11,8 +11,9 @@ import asyncio
 import functools
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.trace import StatusCode
 
 from memoir_server.domain.errors import FeatureDisabled, StoreUnavailable
@@ -42,12 +43,18 @@ from memoir_server.ports.ledger import Ledger
 from memoir_server.service.call import Call
 from memoir_server.service.deadlines import Deadlines
 from memoir_server.service.gathering import Gathering
+from memoir_server.service.reach import REFUSAL, Reach
 from memoir_server.service.tracing import child_span, recording
 
 tracer = trace.get_tracer("memoir.search")
+meter = metrics.get_meter("memoir.search")
 
 PHASE_RESERVE_SECONDS = 0.05
 """Kept of the caller's deadline when a phase is cut off, so that what is known can still be sent."""
+_lacking_counter = meter.create_counter(
+    "memoir.search.lacking", unit="{phase}", description="Phases of searches that failed or ran out of time"
+)
+_NO_TIME: Final = "the caller's deadline left no more time"
 
 
 def settings_of(spec: SearchSpec) -> RecipeSettings:
@@ -94,6 +101,7 @@ class Search:
         search_id: str,
         call: Call,
         deadlines: Deadlines,
+        reach: Reach,
     ) -> None:
         if spec.rerank:
             raise FeatureDisabled("rerank")
@@ -106,6 +114,7 @@ class Search:
         self._search_id = search_id
         self._call = call
         self._deadlines = deadlines
+        self._reach = reach
         # A recorded search asks the stores in full, so that each call has its span.
         self._hasty = not recording()
         self._settings = settings_of(spec)
@@ -121,7 +130,8 @@ class Search:
         """Yields Started, one event per phase, Completed. Raises StoreUnavailable when every phase failed."""
         yield Started(search_id=self._search_id, phases=self._phases, revision=self._revision)
         gathering = self._gathering
-        await gathering.begin(self._phases)
+        self._leave_alone()
+        await gathering.begin(self._phases, ahead=not self._reach.troubled)
         try:
             for phase in self._phases:
                 report = await self._phase(phase)
@@ -146,7 +156,8 @@ class Search:
     async def answer(self) -> SearchResult:
         """What the events of `run` fold to. Raises StoreUnavailable when every phase failed."""
         gathering = self._gathering
-        await gathering.begin(self._phases)
+        self._leave_alone()
+        await gathering.begin(self._phases, ahead=not self._reach.troubled)
         try:
             for phase in self._phases:
                 self._reports.append(await self._phase(phase))
@@ -177,28 +188,67 @@ class Search:
         minimum = self._spec.min_score
         return self._ranked if not minimum else tuple([hit for hit in self._ranked if hit.score >= minimum])
 
+    def _leave_alone(self) -> None:
+        """Before anything is begun: what is asked beside the first phase must not ask those that do not answer."""
+        if self._reach.troubled:
+            self._gathering.unasked = frozenset(
+                [store for store in (StoreKind.EMBEDDER, StoreKind.GRAPH) if not self._reach.admits(store)]
+            )
+
     async def _phase(self, phase: Phase) -> PhaseReport:
-        """Gathers one phase's evidence, within the caller's deadline."""
+        """Gathers one phase's evidence, within the bound of a phase and the caller's deadline."""
         started = time.perf_counter()
-        count = self._gathering.at_hand(phase) if self._hasty else None
+        gathering, reach = self._gathering, self._reach
+        count = gathering.at_hand(phase) if self._hasty else None
         if count is None:
             with child_span(tracer, f"search {phase.name.lower()}") as span:
-                timer = self._deadlines.enter(self._call.deadline - PHASE_RESERVE_SECONDS)
+                if reach.troubled and (refusal := self._refusal(phase)) is not None:
+                    span.set_status(StatusCode.ERROR, str(refusal))
+                    return _failure_report(phase, refusal, started)
+                end = self._call.deadline - PHASE_RESERVE_SECONDS
+                bound = asyncio.get_running_loop().time() + reach.phase_seconds
+                asked = gathering.waited_for(phase)
+                timer = self._deadlines.enter(min(end, bound))
                 try:
-                    count = await self._gathering.gather(phase)
+                    count = await gathering.gather(phase)
                 except (StoreUnavailable, EmbedderUnavailable) as failure:
+                    self._kept_waiting(phase, started, cut=False)
                     span.set_status(StatusCode.ERROR, str(failure))
                     return _failure_report(phase, failure, started)
                 except asyncio.CancelledError:
                     if not timer.expired:
                         raise
+                    self._kept_waiting(phase, started, cut=bound < end)
                     span.set_status(StatusCode.ERROR, "timed out")
-                    return _late_report(phase, started, slow=self._gathering.waited_for(phase))
+                    why = f"no answer within {reach.phase_seconds:g} s" if bound < end else _NO_TIME
+                    return _late_report(phase, started, slow=gathering.waited_for(phase), why=why)
                 finally:
                     self._deadlines.leave(timer)
+                if reach.troubled:
+                    reach.answered(asked)
+                    reach.answered(gathering.waited_for(phase))
                 span.set_attribute("memoir.candidates", count)
         outcome = Outcome.SKIPPED if phase is Phase.GRAPH and not count else Outcome.DONE
         return PhaseReport(phase=phase, outcome=outcome, elapsed_us=_since(started), candidates=count)
+
+    def _refusal(self, phase: Phase) -> StoreUnavailable | None:
+        """Why a phase fails without asking anybody; None when it may ask."""
+        gathering = self._gathering
+        store = gathering.waited_for(phase)
+        if phase is Phase.GRAPH or store in gathering.unasked:
+            return StoreUnavailable(store.name.lower(), REFUSAL) if store in gathering.unasked else None
+        # Whatever the phase waits for first, it needs the index.
+        if StoreKind.INDEX not in gathering.unasked and self._reach.admits(StoreKind.INDEX):
+            return None
+        gathering.unasked |= {StoreKind.INDEX}
+        return StoreUnavailable(StoreKind.INDEX.name.lower(), REFUSAL)
+
+    def _kept_waiting(self, phase: Phase, started: float, *, cut: bool) -> None:
+        store = self._gathering.waited_for(phase)
+        self._reach.kept_waiting(store, time.perf_counter() - started, cut=cut)
+        if store is StoreKind.INDEX and cut:
+            # It is not waited for a second time.
+            self._gathering.unasked |= {store}
 
     async def _rank(self) -> None:
         """Ranks all evidence and hydrates from the top until the limit is reached or nothing is left.
@@ -269,16 +319,22 @@ def _since(started: float) -> int:
     return round((time.perf_counter() - started) * 1_000_000)
 
 
-def _late_report(phase: Phase, started: float, *, slow: str) -> PhaseReport:
-    return PhaseReport(
-        phase=phase,
-        outcome=Outcome.TIMED_OUT,
-        elapsed_us=_since(started),
-        error="the caller's deadline left no more time",
-        store=slow,
-    )
+def _late_report(phase: Phase, started: float, *, slow: StoreKind, why: str) -> PhaseReport:
+    return _lacking(phase, Outcome.TIMED_OUT, started, why, slow.name.lower())
 
 
 def _failure_report(phase: Phase, failure: Exception, started: float) -> PhaseReport:
     store = failure.store if isinstance(failure, StoreUnavailable) else "embedder"
-    return PhaseReport(phase=phase, outcome=Outcome.FAILED, elapsed_us=_since(started), error=str(failure), store=store)
+    return _lacking(phase, Outcome.FAILED, started, str(failure), store)
+
+
+def _lacking(phase: Phase, outcome: Outcome, started: float, why: str, store: str) -> PhaseReport:
+    _lacking_counter.add(
+        1,
+        {
+            "memoir.search.phase": phase.name.lower(),
+            "memoir.search.outcome": outcome.name.lower(),
+            "memoir.store": store,
+        },
+    )
+    return PhaseReport(phase=phase, outcome=outcome, elapsed_us=_since(started), error=why, store=store)

@@ -13,8 +13,8 @@ class LayeredEmbeddingCache(EmbeddingCache):
     """Answers from `near`, asks `far` for the rest, and keeps near what that had. While `far` is down, `near` goes on
     alone. `get_many` of no keys asks `far` for a sign of life. Closing closes both.
 
-    A purge reaches the near memory of this process and the far cache; the near memories of other servers keep their
-    copies until those are crowded out.
+    A purge reaches the near memory of this process and the far cache. What an erasure removes, each server purges by
+    itself.
     """
 
     def __init__(self, near: MemoryEmbeddingCache, far: EmbeddingCache) -> None:
@@ -63,6 +63,10 @@ class LayeredEmbeddingCache(EmbeddingCache):
             # Also when the far cache failed: what can be forgotten is.
             self._purges += 1
             await self._near.purge(keys)
+
+    def forget(self) -> None:
+        self._purges += 1
+        self._near.forget()
 
     async def close(self) -> None:
         try:

@@ -79,10 +79,13 @@ class MemoryEmbeddingCache(EmbeddingCache):
             for key in keys:
                 self._drop(key)
 
-    async def close(self) -> None:
+    def forget(self) -> None:
         with self._lock:
             self._entries.clear()
             self._size = 0
+
+    async def close(self) -> None:
+        self.forget()
 
     def _drop(self, key: bytes) -> None:
         value = self._entries.pop(key, None)

@@ -44,6 +44,7 @@ class CachedEmbedder(Embedder):
         self.cache_failures = 0
         # Keys purged while calls are on their way: what those calls computed must not be put back.
         self._revoked_in_flight: list[set[bytes]] = []
+        self._times_forgotten = 0
         meter = metrics.get_meter("memoir_server.embedding")
         self._hit_counter = meter.create_counter(
             "memoir.embedding.cache.hits", "{text}", "Texts whose vector came from the cache"
@@ -79,6 +80,7 @@ class CachedEmbedder(Embedder):
     async def embed(self, texts: Sequence[str], *, kind: EmbedKind) -> Vectors:
         keys = keys_of_texts(self._model, texts, kind=kind)
         text_by_key = dict(zip(keys, texts, strict=True))
+        times_forgotten = self._times_forgotten
         revoked: set[bytes] = set()
         self._revoked_in_flight.append(revoked)
         try:
@@ -89,7 +91,8 @@ class CachedEmbedder(Embedder):
                 computed = await self._inner.embed([text_by_key[key] for key in missing], kind=kind)
                 fresh: dict[bytes, Vector] = dict(zip(missing, computed, strict=True))
                 vectors |= fresh
-                await self._keep(fresh, revoked)
+                if times_forgotten == self._times_forgotten:
+                    await self._keep(fresh, revoked)
         finally:
             # By identity: equal sets of other calls stay.
             self._revoked_in_flight = [other for other in self._revoked_in_flight if other is not revoked]
@@ -108,6 +111,10 @@ class CachedEmbedder(Embedder):
         for revoked in self._revoked_in_flight:
             revoked.update(keys)
         await self._cache.purge(keys)
+
+    def forget(self) -> None:
+        self._times_forgotten += 1
+        self._cache.forget()
 
     async def close(self) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,10 @@ class Evidence:
             mean_length=candidates.mean_length,
             document_frequency=candidates.document_frequency,
         )
+
+    def with_cosine(self, cosine: NDArray[np.float64]) -> Evidence:
+        """The same candidates with these cosines, in their order."""
+        return replace(self, cosine=cosine)
 
     def with_dense(self, candidates: DenseCandidates) -> Evidence:
         """Adds what the dense arm found, or cosines looked up for candidates known already. A cosine that is NaN adds

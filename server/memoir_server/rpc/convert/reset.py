@@ -12,7 +12,7 @@ from memoir_server.domain.reset import Reset, ResetReceipt, ResetTarget
 from memoir_server.rpc.convert.filter import read_optional_filter, write_filter
 from memoir_server.rpc.convert.memory import read_scope, write_scope
 from memoir_server.rpc.convert.time import write_time
-from memoir_server.rpc.errors import Failure, to_status
+from memoir_server.rpc.errors import STORE_RETRY_SECONDS, Failure, to_status
 
 
 def read_target(target: Any, namespace: str) -> ResetTarget:
@@ -50,19 +50,28 @@ def write_reset(target: reset_pb2.Reset, reset: Reset) -> None:
     write_time(target.create_time, reset.create_time)
     write_time(target.expire_time, reset.expire_time)
     if reset.error:
-        target.error.CopyFrom(
-            to_status(
-                Failure(
-                    code=grpc.StatusCode.INTERNAL,
-                    reason="INTERNAL",
-                    message=reset.error,
-                    metadata={"trace_id": "", "reset_id": reset.reset_id},
-                )
-            )
-        )
+        target.error.CopyFrom(to_status(_trouble(reset)))
     target.sequence = reset.sequence
     if reset.receipt is not None:
         _write_receipt(target.receipt, reset.receipt)
+
+
+def _trouble(reset: Reset) -> Failure:
+    """Why it failed, or which store it waits for."""
+    if reset.waiting_for is not None:
+        return Failure(
+            code=grpc.StatusCode.UNAVAILABLE,
+            reason="STORE_UNAVAILABLE",
+            message=reset.error,
+            metadata={"store": reset.waiting_for.name.lower()},
+            retry_after=STORE_RETRY_SECONDS,
+        )
+    return Failure(
+        code=grpc.StatusCode.INTERNAL,
+        reason="INTERNAL",
+        message=reset.error,
+        metadata={"trace_id": "", "reset_id": reset.reset_id},
+    )
 
 
 def _write_target(message: reset_pb2.ResetTarget, target: ResetTarget, namespace: str) -> None:

@@ -102,7 +102,8 @@ export type Reset = Message<"memoir.v1.Reset"> & {
   expireTime?: Timestamp | undefined;
 
   /**
-   * Why, when the state is FAILED.
+   * Why, when the state is FAILED. While it is RUNNING: the store that the clean-up waits for (STORE_UNAVAILABLE); it goes
+   * on by itself.
    *
    * @generated from field: google.rpc.Status error = 12;
    */
@@ -165,7 +166,7 @@ export enum Reset_State {
   SUCCEEDED = 3,
 
   /**
-   * The clean-up stopped on an error; it can be executed again.
+   * The clean-up stopped on an error that does not pass by itself; it can be executed again.
    *
    * @generated from enum value: STATE_FAILED = 4;
    */

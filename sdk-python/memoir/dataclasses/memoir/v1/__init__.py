@@ -1113,7 +1113,7 @@ class ResetState(betterproto2.Enum):
 
     FAILED = 4
     """
-    The clean-up stopped on an error; it can be executed again.
+    The clean-up stopped on an error that does not pass by itself; it can be executed again.
     """
 
     CANCELLED = 5
@@ -4249,7 +4249,8 @@ class Reset(betterproto2.Message):
 
     error: "__google__rpc__.Status | None" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    Why, when the state is FAILED.
+    Why, when the state is FAILED. While it is RUNNING: the store that the clean-up waits for (STORE_UNAVAILABLE); it goes
+    on by itself.
     """
 
     sequence: "int" = betterproto2.field(13, betterproto2.TYPE_INT64)

@@ -32,9 +32,11 @@ class Change:
 
 @dataclass(slots=True)
 class Removal:
-    """Removals that do not touch each other, by memory; all keep the relations or none does."""
+    """Removals that do not touch each other, by memory; all keep the relations or none does, and all spare those kept
+    before or none does."""
 
     keep_relations: bool
+    spare_kept: bool
     upto: dict[str, int] = field(default_factory=dict)
 
 
@@ -49,10 +51,11 @@ def steps(actions: Sequence[GraphAction]) -> Iterator[Step]:
             if (
                 not isinstance(current, Removal)
                 or current.keep_relations != action.keep_relations
+                or current.spare_kept != action.spare_kept
                 or action.memory_id in current.upto
             ):
                 yield current
-                current = Removal(action.keep_relations)
+                current = Removal(action.keep_relations, action.spare_kept)
             current.upto[action.memory_id] = action.upto
         else:
             if not isinstance(current, Change):

@@ -114,6 +114,30 @@ class Connection:
         """Runs the work in a reading transaction. Raises StoreUnavailable, GraphRefused, GoneWhileReading."""
         return await self._transact(work, neo4j.READ_ACCESS)
 
+    async def ask(self, statement: str, **parameters: object) -> list[list[Any]]:
+        """Rows of one statement that reads, by itself: a transaction would take several round trips more. Raises
+        StoreUnavailable, GraphRefused, GoneWhileReading."""
+        query = neo4j.Query(statement, timeout=self._seconds)
+
+        async def run(driver: neo4j.AsyncDriver) -> list[list[Any]]:
+            async with driver.session(database=self._login.database, default_access_mode=neo4j.READ_ACCESS) as session:
+                note_attempts(1)
+                result = await session.run(query, parameters)
+                return [record.values() async for record in result]
+
+        async def attempt(driver: neo4j.AsyncDriver) -> list[list[Any]]:
+            try:
+                return await run(driver)
+            except (Neo4jError, DriverError) as failure:
+                if not failure.is_retryable():
+                    raise
+            # A connection that was lost while it lay unused, as a rule. Transactions are repeated by the driver.
+            return await self._transact(
+                lambda transaction: rows(transaction, statement, **parameters), neo4j.READ_ACCESS
+            )
+
+        return await self._bounded(attempt)
+
     async def write(self, work: Work[T]) -> T:
         """Runs the work in a writing transaction, more than once where the server asks for that: it must be
         idempotent, since a commit whose answer got lost is repeated too. Raises StoreUnavailable and GraphRefused."""

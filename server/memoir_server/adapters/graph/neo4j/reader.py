@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from memoir_server.adapters.graph.neo4j.connection import Transaction, rows
+from memoir_server.adapters.graph.neo4j.connection import Connection, Transaction, rows
 from memoir_server.adapters.graph.neo4j.schema import KEY_CHARACTERS, id_key, key_id
 from memoir_server.domain.consistency import Portion
 from memoir_server.domain.graph import EntityRef, Relation
@@ -53,9 +53,10 @@ RETURN revision, r.relation_id, s.entity_id, x.subject_name, s.type, r.predicate
     x.confidence, r.valid_from, x.valid_until, v.memory_id
 ORDER BY r.relation_id
 """
+_NAMED: Final = "MATCH (h:MemoirNamespace {graph: $graph, name: $namespace}) "
 _KNOWN: Final = """
 UNWIND $words AS word
-MATCH (n:MemoirName {space: $space})
+MATCH (n:MemoirName {space: %space%})
 WHERE n.key STARTS WITH word.key AND n.name STARTS WITH word.name %owner%
 RETURN DISTINCT n.name
 """
@@ -141,12 +142,12 @@ class Reader:
 
     async def known_names(self, words: Iterable[str], scope: Scope) -> list[str]:
         """`EntityGraph.known_names`."""
-        wanted = [{"name": word, "key": word[:KEY_CHARACTERS]} for word in sorted({word for word in words if word})]
+        wanted = _beginnings(words)
         if not wanted:
             return []
         owner, bindings = scope_condition(scope.owner, "n")
-        found = await self._rows(_KNOWN.replace("%owner%", owner), words=wanted, **bindings)
-        return sorted(row[0] for row in found)
+        statement = _KNOWN.replace("%space%", "$space").replace("%owner%", owner)
+        return sorted(row[0] for row in await self._rows(statement, words=wanted, **bindings))
 
     async def count(self, scope: Scope) -> int:
         """`EntityGraph.count`."""
@@ -234,6 +235,24 @@ class Reader:
 
     async def _rows(self, statement: str, **parameters: object) -> list[list[Any]]:
         return await rows(self._transaction, statement, space=self._space, **parameters)
+
+
+async def names_at_once(
+    connection: Connection, graph: str, namespace: str, words: Iterable[str], scope: Scope
+) -> list[str]:
+    """`EntityGraph.known_names` in one statement, which every search asks: what it sees of a change under way may be a
+    part. Raises StoreUnavailable, GraphRefused, GoneWhileReading."""
+    wanted = _beginnings(words)
+    if not wanted:
+        return []
+    owner, bindings = scope_condition(scope.owner, "n")
+    statement = _NAMED + _KNOWN.replace("%space%", "h.space").replace("%owner%", owner)
+    found = await connection.ask(statement, graph=graph, namespace=namespace, words=wanted, **bindings)
+    return sorted(row[0] for row in found)
+
+
+def _beginnings(words: Iterable[str]) -> list[dict[str, str]]:
+    return [{"name": word, "key": word[:KEY_CHARACTERS]} for word in sorted({word for word in words if word})]
 
 
 def scope_condition(scope: Scope, node: str) -> tuple[str, dict[str, object]]:

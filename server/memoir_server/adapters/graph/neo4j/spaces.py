@@ -74,10 +74,13 @@ class Spaces:
 
     Args:
         graph: Name of the graph among those in the database.
+
+    Attributes:
+        graph: The same.
     """
 
     def __init__(self, graph: str) -> None:
-        self._graph = graph
+        self.graph = graph
 
     async def prepare(self, connection: Connection) -> None:
         """Makes the constraints and indexes that are missing. Raises StoreUnavailable."""
@@ -108,41 +111,41 @@ class Spaces:
     async def lock(self, transaction: Transaction, namespace: str, applied: int) -> str:
         """Locks the namespace until the transaction ends, makes it where it is new, and notes the applied revision
         where it is larger. Returns its space. Raises NamespaceDropped; the transaction is to be begun anew."""
-        found = await rows(transaction, _WHICH, graph=self._graph, name=namespace)
+        found = await rows(transaction, _WHICH, graph=self.graph, name=namespace)
         if not found:
-            found = await rows(transaction, _MAKE, graph=self._graph, name=namespace, fresh=str(uuid.uuid4()))
+            found = await rows(transaction, _MAKE, graph=self.graph, name=namespace, fresh=str(uuid.uuid4()))
         [[node]] = found
         await execute(transaction, _LOCK, id=node)
         # Whoever dropped it may have held the lock that this transaction waited for.
-        noted = await rows(transaction, _NOTE, id=node, graph=self._graph, name=namespace, applied=applied)
+        noted = await rows(transaction, _NOTE, id=node, graph=self.graph, name=namespace, applied=applied)
         if not noted:
             raise NamespaceDropped(namespace)
         return str(noted[0][0])
 
     async def place(self, transaction: Transaction, namespace: str) -> Place:
         """Where the namespace is, as of now."""
-        found = await rows(transaction, _PLACE, graph=self._graph, name=namespace)
+        found = await rows(transaction, _PLACE, graph=self.graph, name=namespace)
         return Place(*found[0]) if found else Place()
 
     async def ledger_id(self, transaction: Transaction) -> str:
         """The ledger that the graph follows, empty when it follows none."""
-        found = await rows(transaction, _LEDGER, graph=self._graph)
+        found = await rows(transaction, _LEDGER, graph=self.graph)
         return str(found[0][0]) if found else ""
 
     async def adopt(self, transaction: Transaction, ledger_id: str) -> None:
         """Parts with all namespaces at once and follows that ledger. `sweep` deletes what they held."""
-        await execute(transaction, _ADOPT, graph=self._graph, ledger_id=ledger_id)
+        await execute(transaction, _ADOPT, graph=self.graph, ledger_id=ledger_id)
 
     async def drop(self, transaction: Transaction, namespace: str) -> None:
         """Parts with one namespace at once. `sweep` deletes what it held."""
-        await execute(transaction, _DROP, graph=self._graph, name=namespace)
+        await execute(transaction, _DROP, graph=self.graph, name=namespace)
 
     async def sweep(self, connection: Connection) -> None:
         """Deletes everything of dropped namespaces, in bounded transactions. One that was broken off is resumed by the
         next. Raises StoreUnavailable."""
 
         async def dropped(transaction: Transaction) -> list[str]:
-            return [row[0] for row in await rows(transaction, _DROPPED, graph=self._graph)]
+            return [row[0] for row in await rows(transaction, _DROPPED, graph=self.graph)]
 
         for space in await connection.read(dropped):
             for label in NODES:

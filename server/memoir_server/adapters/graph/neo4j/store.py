@@ -17,7 +17,7 @@ from memoir_server.adapters.graph.neo4j.connection import (
     Neo4jLogin,
     Transaction,
 )
-from memoir_server.adapters.graph.neo4j.reader import Reader
+from memoir_server.adapters.graph.neo4j.reader import Reader, names_at_once
 from memoir_server.adapters.graph.neo4j.spaces import NamespaceDropped, Spaces
 from memoir_server.adapters.graph.neo4j.writer import Writer
 from memoir_server.domain.consistency import Portion
@@ -117,6 +117,9 @@ class Neo4jGraph(EntityGraph):
         )
 
     async def known_names(self, namespace: str, words: Sequence[str], scope: Scope) -> Sequence[str]:
+        await self._prepare()
+        with contextlib.suppress(GoneWhileReading):
+            return await names_at_once(self._connection, self._spaces.graph, namespace, words, scope)
         return await self._read(
             namespace, lambda transaction, space: Reader(transaction, space).known_names(words, scope)
         )

@@ -296,7 +296,7 @@ class Writer:
         found = await self._rows(
             _OF_MEMORIES,
             rows=[{"memory_id": memory_id, "upto": upto} for memory_id, upto in sorted(removal.upto.items())],
-            keep=removal.keep_relations,
+            keep=removal.keep_relations or removal.spare_kept,
         )
         kept: list[PutFacts] = []
         if removal.keep_relations:

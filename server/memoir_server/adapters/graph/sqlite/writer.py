@@ -148,7 +148,7 @@ class Writer:
         kept: list[MemoryFacts] = []
         gone: list[int] = []
         for version, revision, retired, user, agent, session, source_removed in found:
-            if action.keep_relations and source_removed:
+            if (action.keep_relations or action.spare_kept) and source_removed:
                 continue
             gone.append(version)
             # What a replaced version said is no longer so; only the last word of the memory stays.

@@ -26,6 +26,7 @@ from weaviate.exceptions import (
     WeaviateTimeoutError,
 )
 
+from memoir_server.adapters.index.weaviate.wire import Wire
 from memoir_server.domain.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -43,9 +44,25 @@ _OUTAGES: Final = (
     WeaviateTimeoutError,
     httpx.HTTPError,
     grpc.RpcError,
+    # What a channel says that was closed under a question.
+    grpc.aio.UsageError,
     OSError,
 )
 _BUSY_STATUS: Final = (401, 403, 408, 429)
+_BUSY_CODES: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+_RECONNECTING: Final = (
+    # By default a channel waits up to two minutes before it looks for a store that is back.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
 _PASSING: Final = re.compile(
     r"unavailable|deadline|time(d)? ?out|failed to connect|connection|context canceled|shut(ting)? ?down|read-?only"
     r"|not ready|no leader|leader not found|memory pressure|not enough memory|disk|resource.?exhausted",
@@ -85,20 +102,30 @@ class WeaviateAddress:
     secure: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """The client, and the channel beside it for what is asked with every search."""
+
+    client: WeaviateAsyncClient
+    wire: Wire
+
+
 class Connection:
     """A client that finds the store again when it is back, and connects late when it was away at the start.
 
     Args:
         address: Where the store is.
         seconds: The longest one call may take.
+        doubted: Called when the store did not answer, or begins anew.
     """
 
-    def __init__(self, address: WeaviateAddress, *, seconds: float) -> None:
+    def __init__(self, address: WeaviateAddress, *, seconds: float, doubted: Callable[[], None] = lambda: None) -> None:
         if not seconds > 0:
             raise ValueError(f"seconds={seconds}: give a time above 0")
         self._address = address
         self._seconds = seconds
-        self._client: WeaviateAsyncClient | None = None
+        self._doubted = doubted
+        self._live: _Connected | None = None
         self._connecting = asyncio.Lock()
         self._closed = True
         self._health: httpx.AsyncClient | None = None
@@ -118,12 +145,20 @@ class Connection:
     async def call(self, work: Callable[[WeaviateAsyncClient], Awaitable[T]]) -> T:
         """Runs one call of the client, which must be idempotent. Raises StoreUnavailable, NothingThere,
         WeaviateRefused."""
+        return await self._guarded(lambda live: work(live.client))
+
+    async def ask(self, work: Callable[[Wire], Awaitable[T]]) -> T:
+        """The same of a question that goes past the client."""
+        return await self._guarded(lambda live: work(live.wire))
+
+    async def _guarded(self, work: Callable[[_Connected], Awaitable[T]]) -> T:
         if self._doubtful:
             await self.require_ready()
         try:
             return await self._call(work)
         except StoreUnavailable:
             self._doubtful = True
+            self._doubted()
             raise
         except (NothingThere, WeaviateRefused):
             # A store that is starting says so of everything that it has not loaded yet.
@@ -147,9 +182,9 @@ class Connection:
             raise StoreUnavailable(STORE, f"{self._where} is not ready")
         self._doubtful = False
 
-    async def _call(self, work: Callable[[WeaviateAsyncClient], Awaitable[T]]) -> T:
-        client = await self._connected()
-        task = asyncio.ensure_future(work(client))
+    async def _call(self, work: Callable[[_Connected], Awaitable[T]]) -> T:
+        live = await self._connected()
+        task = asyncio.ensure_future(work(live))
         try:
             async with asyncio.timeout(self._seconds):
                 done, _ = await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
@@ -167,18 +202,18 @@ class Connection:
     def _where(self) -> str:
         return f"Weaviate at {self._address.host}:{self._address.http_port}"
 
-    async def _connected(self) -> WeaviateAsyncClient:
+    async def _connected(self) -> _Connected:
         if self._closed:
             raise StoreUnavailable(STORE, "it is closed")
-        client = self._client
-        if client is not None:
-            return client
+        live = self._live
+        if live is not None:
+            return live
         async with self._connecting:
-            if self._client is None:
-                self._client = await self._connect()
-            return self._client
+            if self._live is None:
+                self._live = await self._connect()
+            return self._live
 
-    async def _connect(self) -> WeaviateAsyncClient:
+    async def _connect(self) -> _Connected:
         address = self._address
         client = weaviate.use_async_with_custom(
             http_host=address.host,
@@ -192,14 +227,7 @@ class Connection:
             skip_init_checks=True,
             additional_config=AdditionalConfig(
                 timeout=Timeout(init=self._seconds, query=self._seconds, insert=self._seconds),
-                # By default a channel waits up to two minutes before it looks for a store that is back.
-                grpc_config=GrpcConfig(
-                    channel_options=[
-                        ("grpc.initial_reconnect_backoff_ms", 100),
-                        ("grpc.min_reconnect_backoff_ms", 100),
-                        ("grpc.max_reconnect_backoff_ms", 500),
-                    ]
-                ),
+                grpc_config=GrpcConfig(channel_options=list(_RECONNECTING)),
             ),
         )
         try:
@@ -210,12 +238,20 @@ class Connection:
             if isinstance(failure, AttributeError):
                 raise meaning(failure) from failure
             raise StoreUnavailable(STORE, f"cannot connect to {self._where}: {failure}") from failure
-        return client
+        wire = Wire(
+            f"{address.host}:{address.grpc_port}",
+            api_key=address.api_key,
+            secure=address.secure,
+            options=_RECONNECTING,
+            seconds=self._seconds,
+        )
+        return _Connected(client, wire)
 
     async def _let_go(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        live, self._live = self._live, None
+        if live is not None:
+            await live.wire.close()
+            await live.client.close()
         health, self._health = self._health, None
         if health is not None:
             await health.aclose()
@@ -240,6 +276,9 @@ def meaning(failure: Exception) -> Exception:
     if isinstance(failure, AttributeError):
         # What httpx makes, on uvloop, of a connection that is reset in the moment in which it is made.
         return StoreUnavailable(STORE, "the connection was reset") if failure.name == "getpeername" else failure
+    if isinstance(failure, grpc.aio.AioRpcError):
+        said = failure.details() or failure.code().name
+        return StoreUnavailable(STORE, said) if failure.code() in _BUSY_CODES else refusal(said)
     if isinstance(failure, _OUTAGES):
         return StoreUnavailable(STORE, text or type(failure).__name__)
     if _ABSENT.search(text):

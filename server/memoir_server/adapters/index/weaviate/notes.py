@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from memoir_server.adapters.index.weaviate.schema import (
     no_stop_words,
     tenants,
 )
+from memoir_server.adapters.index.weaviate.stamps import SLOTS, key_of
+from memoir_server.adapters.index.weaviate.wire import searching
 from memoir_server.domain.embedding import EmbeddingModel
 
 _KEYS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://memoir.dev/index-note")
@@ -94,14 +97,47 @@ class Notes:
         """The applied revision of a namespace; 0 when there is none."""
         return int(await self._get(_applied_key(state, namespace)) or 0)
 
-    async def put_applied(self, state: State, namespace: str, applied: int) -> None:
-        """Notes an applied revision."""
-        await self._put(_applied_key(state, namespace), str(applied), state.generation)
+    async def put_applied(
+        self, state: State, namespace: str, applied: int, stamps: Mapping[int, str] | None = None
+    ) -> None:
+        """Notes an applied revision, and new stamps by slot."""
+        notes = [(_applied_key(state, namespace), str(applied)), *_stamps(state, namespace, stamps or {})]
+        await self._put_all(notes, state.generation)
+
+    async def put_stamps(self, state: State, namespace: str, stamps: Mapping[int, str]) -> None:
+        """Notes stamps by slot."""
+        if stamps:
+            await self._put_all(_stamps(state, namespace, stamps), state.generation)
+
+    async def stamps(self, collection: str, namespace: str, slots: Iterable[int]) -> dict[int, str]:
+        """Those of the stamps that there are, by slot."""
+        names = {_note_id(key_of(collection, namespace, slot)): slot for slot in slots}
+        if not names:
+            return {}
+        request = searching(
+            self._name,
+            "",
+            condition=Filter.by_id().contains_any(list(names)),
+            limit=len(names),
+            properties=["key", "value"],
+        )
+        try:
+            reply = await self._connection.ask(lambda wire: wire.search(request))
+        except NothingThere:
+            return {}
+        found = [result.properties.non_ref_props.fields for result in reply.results]
+        return {names[_note_id(note["key"].text_value)]: note["value"].text_value for note in found}
 
     async def forget(self, state: State, namespace: str) -> None:
-        """Deletes the note of a namespace."""
+        """Deletes the note of how far a namespace has come."""
         name = _note_id(_applied_key(state, namespace))
         await self._connection.call(lambda client: client.collections.get(self._name).data.delete_by_id(name))
+
+    async def forget_stamps(self, state: State, namespace: str) -> None:
+        """Deletes the stamps of a namespace."""
+        names = [_note_id(key_of(state.collection, namespace, slot)) for slot in range(SLOTS + 1)]
+        stamped = Filter.by_id().contains_any(names)
+        await self._connection.call(lambda client: client.collections.get(self._name).data.delete_many(where=stamped))
 
     def adopted(self, ledger_id: str) -> State:
         """The state after the adoption of a ledger."""
@@ -154,17 +190,22 @@ class Notes:
         # The client's type leaves out that there may be none.
         return str(getattr(found, "properties", {}).get("value", ""))
 
-    async def _put(self, key: str, value: str, generation: str | None = None) -> None:
-        note: DataObject[Any, None] = DataObject(
-            uuid=_note_id(key), properties={"generation": id_token(generation), "key": key, "value": value}
-        )
+    async def _put(self, key: str, value: str) -> None:
+        await self._put_all([(key, value)], None)
+
+    async def _put_all(self, notes: Sequence[tuple[str, str]], generation: str | None) -> None:
+        """Puts notes by key, which belong to a generation or to all."""
+        objects: list[DataObject[Any, None]] = [
+            DataObject(uuid=_note_id(key), properties={"generation": id_token(generation), "key": key, "value": value})
+            for key, value in notes
+        ]
         try:
             answer = await self._connection.call(
-                lambda client: client.collections.get(self._name).data.insert_many([note])
+                lambda client: client.collections.get(self._name).data.insert_many(objects)
             )
         except NothingThere:
             await self.create()
-            await self._put(key, value, generation)
+            await self._put_all(notes, generation)
             return
         for error in answer.errors.values():
             await self._connection.require_ready()
@@ -177,6 +218,10 @@ class Notes:
         except WeaviateRefused as refused:
             if "already exists" not in str(refused):
                 raise
+
+
+def _stamps(state: State, namespace: str, stamps: Mapping[int, str]) -> list[tuple[str, str]]:
+    return [(key_of(state.collection, namespace, slot), stamp) for slot, stamp in stamps.items()]
 
 
 def _applied_key(state: State, namespace: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-from uuid import UUID
+from typing import Any, Final, TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from weaviate.classes.config import (
@@ -21,9 +21,12 @@ from weaviate.classes.config import (
     VectorDistances,
 )
 from weaviate.classes.data import DataObject
+from weaviate.proto.v1 import search_get_pb2
 
 from memoir_server.domain.entry import IndexEntry, entry_id
 from memoir_server.domain.memory import NEVER, MemoryKind, Scope
+
+T = TypeVar("T")
 
 MOST_RESULTS: Final = 10_000
 """Objects in one answer: the store's own bound (QUERY_MAXIMUM_RESULTS)."""
@@ -32,6 +35,9 @@ COLUMNS: Final = ["columns"]
 COLUMNS_AND_TERMS: Final = ["columns", "terms"]
 EVERYTHING: Final = ["columns", "terms", "retired"]
 _SECOND: Final = 1_000_000
+Columns: TypeAlias = tuple[str, int, str | None, str | None, str | None, int, int, str, int, bool, float | None, int]
+_decode: Final[Callable[[str], Columns]] = msgspec.json.Decoder(Columns).decode
+_decode_all: Final[Callable[[str], list[Columns]]] = msgspec.json.Decoder(list[Columns]).decode
 _EXACT_BELOW: Final = 40_000
 """Entries a query allows, up to which vectors are compared one by one; beyond it the graph of HNSW is walked."""
 _PLAIN_TENANT: Final = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}")
@@ -151,48 +157,67 @@ def entry_object(namespace: str, entry: IndexEntry) -> DataObject[Any, None]:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object read back. `terms` and `retired` are set where they were asked for, as is `vector`, None too where the
-    object has none."""
+    """An object read back. `terms` (joined by spaces) and `retired` are set where they were asked for, as is `vector`,
+    None too where the object has none."""
 
-    object_id: UUID
     memory_id: str
     revision: int
     scope: Scope
-    create_time: int
-    turn: int
-    speaker: str
     length: int
-    asks: bool
-    importance: float | None
-    kind: MemoryKind
-    terms: Counter[str]
+    terms: str
     retired: int
     vector: NDArray[np.float32] | None
 
+    @property
+    def words(self) -> list[str]:
+        """The terms one by one."""
+        return self.terms.split(" ") if self.terms else []
 
-def read_object(item: Any) -> Found:
-    """The entry in an object of the client. Raises ValueError for an object that is none of ours."""
-    properties = item.properties
-    try:
-        columns = json.loads(properties["columns"])
-        memory_id, revision, user, agent, session, create_time, turn, speaker, length, asks, importance, kind = columns
-        known = MemoryKind(kind)
-    except (KeyError, TypeError, ValueError) as damage:
-        raise ValueError(f"object {item.uuid} of the index does not hold an entry") from damage
-    vector = item.vector.get(VECTOR) if item.vector else None
+
+_KINDS: Final = {int(kind): kind for kind in MemoryKind}
+
+
+def read_columns(kept: Sequence[str]) -> list[Columns]:
+    """What entries keep in their property `columns`. Raises ValueError where one does not hold an entry."""
+    columns = _decoded(_decode_all, f"[{','.join(kept)}]")
+    if len(columns) != len(kept):
+        raise ValueError("an object of the index does not hold one entry")
+    return columns
+
+
+def known_kinds(kinds: Iterable[int]) -> None:
+    """Raises ValueError for a kind that is none."""
+    if strange := set(kinds) - _KINDS.keys():
+        raise ValueError(f"an object of the index holds an entry of kind {strange.pop()}, which is none")
+
+
+def read_result(result: search_get_pb2.SearchResult) -> Found:
+    """The entry in an object of an answer. Raises ValueError for an object that is none of ours."""
+    fields = result.properties.non_ref_props.fields
+    [columns] = read_columns([fields["columns"].text_value])
+    memory_id, revision, user, agent, session, *_, length, _, _, kind = columns
+    known_kinds([kind])
+    vectors = result.metadata.vectors
     return Found(
-        object_id=UUID(str(item.uuid)),
         memory_id=memory_id,
         revision=revision,
         scope=Scope(user, agent, session),
-        create_time=create_time,
-        turn=turn,
-        speaker=speaker,
         length=length,
-        asks=asks,
-        importance=importance,
-        kind=known,
-        terms=Counter((properties.get("terms") or "").split(" ") if properties.get("terms") else ()),
-        retired=int(properties.get("retired") or 0),
-        vector=None if not vector else np.array(vector, dtype=np.float32),
+        terms=fields["terms"].text_value,
+        retired=fields["retired"].int_value,
+        # Only the one vector that entries have is ever asked for.
+        vector=np.frombuffer(vectors[0].vector_bytes, dtype="<f4") if vectors else None,
     )
+
+
+def version_of(properties: Mapping[str, Any]) -> tuple[str, int]:
+    """Memory and revision of the entry with these properties. Raises ValueError for an object that is none of ours."""
+    memory_id, revision, *_ = _decoded(_decode, str(properties.get("columns") or ""))
+    return memory_id, revision
+
+
+def _decoded(decode: Callable[[str], T], text: str) -> T:
+    try:
+        return decode(text)
+    except msgspec.MsgspecError as damage:
+        raise ValueError("an object of the index does not hold an entry") from damage

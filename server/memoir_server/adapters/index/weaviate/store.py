@@ -12,10 +12,21 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memoir_server.adapters.index.weaviate.connection import STORE, Connection, Moved, NothingThere, WeaviateAddress
+from memoir_server.adapters.index.weaviate.batches import Batch
+from memoir_server.adapters.index.weaviate.connection import (
+    STORE,
+    Connection,
+    Moved,
+    NothingThere,
+    WeaviateAddress,
+    WeaviateRefused,
+)
 from memoir_server.adapters.index.weaviate.notes import Notes, State
 from memoir_server.adapters.index.weaviate.reader import DEEPEST, Reader
 from memoir_server.adapters.index.weaviate.schema import tenant_name
+from memoir_server.adapters.index.weaviate.stamps import SLOTS, new_stamp
+from memoir_server.adapters.index.weaviate.statistics import KnownStatistics
+from memoir_server.adapters.index.weaviate.strays import delete_strays
 from memoir_server.adapters.index.weaviate.writer import Folded, Writer, fold
 from memoir_server.domain.columns import SessionCodes
 from memoir_server.domain.consistency import Portion
@@ -39,8 +50,9 @@ class WeaviateIndex(MemoryIndex):
     with the applied revision as it was. Of two servers that note applied revisions of one namespace at once the lower
     may stay: then more is replayed.
 
-    Cosines and statistics are computed here and counted per owner; candidates are exact up to the depth as long as a
-    query allows no more than 40,000 entries, beyond which Weaviate walks its graph of neighbours.
+    Cosines are computed here. Statistics of an owner are counted by the store, and remembered here for as long as a
+    stamp in the store says that they hold. Candidates are exact up to the depth as long as a query allows no more than
+    40,000 entries, beyond which Weaviate walks its graph of neighbours.
 
     The server must run with AUTOSCHEMA_ENABLED=false: else a write to a collection that another server has just dropped
     makes one without tenants (semantics 17).
@@ -60,7 +72,9 @@ class WeaviateIndex(MemoryIndex):
     def __init__(self, address: WeaviateAddress, *, prefix: str = "Memoir", seconds: float = 30.0) -> None:
         if not _PREFIX.fullmatch(prefix):
             raise ValueError(f"prefix={prefix!r}: give a capital followed by letters and digits, at most 40 in all")
-        self._connection = Connection(address, seconds=seconds)
+        self._statistics = KnownStatistics()
+        # A store that was away may have lost the latest of what it had acknowledged.
+        self._connection = Connection(address, seconds=seconds, doubted=self._statistics.forget_all)
         self._notes = Notes(self._connection, prefix)
         self._known: State | None = None
         self._sessions: defaultdict[str, SessionCodes] = defaultdict(SessionCodes)
@@ -101,7 +115,7 @@ class WeaviateIndex(MemoryIndex):
         async with self._writing[namespace]:
             state = await self._writable(actions)
             try:
-                await self._write(state, namespace, folded)
+                batch = await self._write(state, namespace, folded)
             except NothingThere:
                 # Another server has cut over to another collection, or the collection was deleted.
                 self._known = None
@@ -109,11 +123,10 @@ class WeaviateIndex(MemoryIndex):
                 if state.collection:
                     await self._notes.for_entries(state, state.model, state.dimension)
                 try:
-                    await self._write(state, namespace, folded)
+                    batch = await self._write(state, namespace, folded)
                 except NothingThere as gone:
                     raise StoreUnavailable(STORE, f"collection {state.collection!r}: {gone}") from gone
-            if applied > await self._notes.applied(state, namespace):
-                await self._notes.put_applied(state, namespace, applied)
+            await batch.written(applied=applied)
 
     async def keyword(self, namespace: str, terms: Sequence[str], query: IndexQuery) -> KeywordCandidates:
         """Candidates by terms. Raises ValueError for a depth above 9,968, more than the store answers at once."""
@@ -172,11 +185,13 @@ class WeaviateIndex(MemoryIndex):
         return await self._read(namespace, lambda reader: reader.scan(portion, after, limit))
 
     async def settle(self, namespace: str) -> None:
-        """Nothing is derived here: what is counted is counted when asked. Deletes objects that are no entry."""
+        """Deletes objects that are no entry, and has all that servers remember of the entries counted again."""
         state = await self._refreshed()
         if state.collection:
             async with self._writing[namespace]:
-                await Writer(self._connection, state.collection, namespace).delete_strays()
+                await delete_strays(self._connection, state.collection, namespace)
+                stamps = {slot: new_stamp() for slot in range(SLOTS + 1)}
+                await self._notes.put_stamps(state, namespace, stamps)
 
     async def drop(self, namespace: str) -> None:
         async with self._writing[namespace]:
@@ -189,6 +204,7 @@ class WeaviateIndex(MemoryIndex):
                 await self._connection.call(
                     lambda client: client.collections.get(state.collection).tenants.remove([tenant_name(namespace)])
                 )
+                await self._notes.forget_stamps(state, namespace)
             except NothingThere:
                 return
 
@@ -218,11 +234,23 @@ class WeaviateIndex(MemoryIndex):
             raise StoreUnavailable(STORE, "its collection changes while it is read") from again
 
     async def _reader(self, namespace: str) -> Reader:
+        state = await self._state()
+
         async def noted() -> str:
             return (await self._refreshed()).collection
 
-        state = await self._state()
-        return Reader(self._connection, state.collection, namespace, self._sessions[namespace], noted)
+        async def stamp(slot: int) -> str:
+            return (await self._notes.stamps(state.collection, namespace, [slot])).get(slot, "")
+
+        return Reader(
+            connection=self._connection,
+            collection=state.collection,
+            namespace=namespace,
+            sessions=self._sessions[namespace],
+            noted=noted,
+            stamp=stamp,
+            known=self._statistics,
+        )
 
     async def _writable(self, actions: Sequence[IndexAction]) -> State:
         """The state with a collection for the actions' vectors. Raises ValueError where they do not fit."""
@@ -249,9 +277,16 @@ class WeaviateIndex(MemoryIndex):
                 await self._note(await self._notes.for_entries(state, state.model, dimension))
         return await self._state()
 
-    async def _write(self, state: State, namespace: str, folded: Folded) -> None:
+    async def _write(self, state: State, namespace: str, folded: Folded) -> Batch:
+        batch = Batch(self._notes, self._statistics, state, namespace)
         if state.collection:
-            await Writer(self._connection, state.collection, namespace).write(folded)
+            writer = Writer(self._connection, state.collection, namespace, batch.changes, batch.removing)
+            try:
+                await writer.write(folded)
+            except WeaviateRefused:
+                await batch.refused()
+                raise
+        return batch
 
     async def _holds_entries(self, state: State) -> bool:
         try:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
-from uuid import UUID
 
 from weaviate import WeaviateAsyncClient
-from weaviate.collections import CollectionAsync
 
 from memoir_server.adapters.index.weaviate import filters
+from memoir_server.adapters.index.weaviate.changes import Changes
 from memoir_server.adapters.index.weaviate.connection import STORE, Connection, NothingThere, WeaviateRefused, refusal
 from memoir_server.adapters.index.weaviate.filters import Condition
-from memoir_server.adapters.index.weaviate.schema import MOST_RESULTS, entry_object, read_object, tenant_name
+from memoir_server.adapters.index.weaviate.schema import (
+    EVERYTHING,
+    MOST_RESULTS,
+    Found,
+    entry_object,
+    read_result,
+    tenant_name,
+)
+from memoir_server.adapters.index.weaviate.wire import searching
 from memoir_server.domain.entry import IndexEntry, entry_id
 from memoir_server.domain.errors import StoreUnavailable
+from memoir_server.domain.memory import NEVER
 from memoir_server.ports.index import IndexAction, Put
 from memoir_server.ports.projection import Remove, Retire
 
@@ -67,11 +75,14 @@ def _remove(folded: Folded, action: Remove) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes to one tenant of one collection."""
+    """Writes to one tenant of one collection, and takes down in `changes` what that changes for whom. `removing` is
+    told before anything is removed whose it is: a replay would not find out any more."""
 
     connection: Connection
     collection: str
     namespace: str
+    changes: Changes
+    removing: Callable[[Changes], Awaitable[None]]
 
     async def write(self, folded: Folded) -> None:
         """Does all of it. Raises StoreUnavailable, WeaviateRefused for entries that are not taken, and NothingThere
@@ -82,48 +93,45 @@ class Writer:
             await self._put(batch)
         await self._retire(list(folded.retirements.items()))
 
-    async def delete_strays(self) -> None:
-        """Deletes objects that are no entry of this namespace: their id is not that of the version they speak of."""
-        after: UUID | None = None
-        while True:
-
-            def page(tenant: CollectionAsync[Any, Any], after: UUID | None = after) -> Any:
-                return tenant.query.fetch_objects(limit=1_000, after=after)
-
-            try:
-                items = (await self._on_tenant(page)).objects
-            except NothingThere:
-                return
-            for item in items:
-                if self._stray(item):
-                    await self._on_tenant(lambda tenant, stray=item.uuid: tenant.data.delete_by_id(stray))
-            if not items:
-                return
-            after = items[-1].uuid
-
-    def _stray(self, item: Any) -> bool:
-        try:
-            found = read_object(item)
-        except ValueError:
-            return True
-        return found.object_id != entry_id(self.namespace, found.memory_id, found.revision)
-
     async def _remove(self, removals: Sequence[tuple[str, int]]) -> None:
         for start in range(0, len(removals), _REMOVALS):
             doomed = filters.either([filters.removed(*removal) for removal in removals[start : start + _REMOVALS]])
-            await self._delete(doomed)
+            while held := await self._held(doomed):
+                for found in _readable(held):
+                    self.changes.touch(found.scope)
+                    if found.retired == NEVER:
+                        self.changes.count(found.scope, found.words, -1)
+                await self.removing(self.changes)
+                if await self._delete(doomed) < MOST_RESULTS:
+                    break
 
-    async def _delete(self, doomed: Condition) -> None:
-        """Deletes what meets the condition; one request deletes no more than one answer may hold."""
-        while True:
+    async def _held(self, condition: Condition) -> list[Found | None]:
+        """Entries that meet the condition, as many as one answer may hold. None stands for one that cannot be read, and
+        leaves open whose it is."""
+        tenant = tenant_name(self.namespace)
+        request = searching(self.collection, tenant, condition=condition, limit=MOST_RESULTS, properties=EVERYTHING)
+        try:
+            answer = await self.connection.ask(lambda wire: wire.search(request))
+        except NothingThere:
+            return []
+        found: list[Found | None] = []
+        for result in answer.results:
             try:
-                answer = await self._on_tenant(lambda tenant: tenant.data.delete_many(where=doomed))
-            except NothingThere:
-                return
-            if answer.failed:
-                raise StoreUnavailable(STORE, f"{answer.failed} of {answer.matches} entries were not deleted")
-            if answer.successful < MOST_RESULTS:
-                return
+                found.append(read_result(result))
+            except ValueError:
+                self.changes.lose_track()
+                found.append(None)
+        return found
+
+    async def _delete(self, doomed: Condition) -> int:
+        """Deletes what meets the condition, as much as one answer may hold; returns how much."""
+        try:
+            answer = await self._on_tenant(lambda tenant: tenant.data.delete_many(where=doomed))
+        except NothingThere:
+            return 0
+        if answer.failed:
+            raise StoreUnavailable(STORE, f"{answer.failed} of {answer.matches} entries were not deleted")
+        return int(answer.successful)
 
     async def _put(self, batch: Sequence[IndexEntry]) -> None:
         """Puts entries in place of those of the same versions.
@@ -133,7 +141,12 @@ class Writer:
         """
         objects = [entry_object(self.namespace, entry) for entry in batch]
         ids = [entry_id(self.namespace, entry.memory_id, entry.revision) for entry in batch]
-        await self._delete(filters.objects(ids))
+        same = filters.objects(ids)
+        if await self._held(same):
+            await self._delete(same)
+            self.changes.repeated()
+        for entry in batch:
+            self.changes.touch(entry.scope)
         try:
             answer = await self._on_tenant(lambda tenant: tenant.data.insert_many(objects))
         except WeaviateRefused as all_of_them:
@@ -147,10 +160,25 @@ class Writer:
                 raise outage
         if errors:
             raise _refused(batch, list(errors), str(next(iter(errors.values()))))
+        for entry in batch:
+            if entry.retired == NEVER:
+                self.changes.count(entry.scope, entry.terms, 1)
 
     async def _retire(self, retirements: Sequence[tuple[tuple[str, int], int]]) -> None:
-        for start in range(0, len(retirements), _AT_ONCE):
-            await asyncio.gather(*(self._retire_one(*one) for one in retirements[start : start + _AT_ONCE]))
+        for start in range(0, len(retirements), BATCH):
+            await self._retire_batch(dict(retirements[start : start + BATCH]))
+
+    async def _retire_batch(self, retirements: Mapping[tuple[str, int], int]) -> None:
+        ids = [entry_id(self.namespace, *version) for version in retirements]
+        for found in _readable(await self._held(filters.objects(ids))):
+            self.changes.touch(found.scope)
+            if found.retired == NEVER and retirements[found.memory_id, found.revision] != NEVER:
+                self.changes.count(found.scope, found.words, -1)
+            else:
+                self.changes.repeated()
+        versions = list(retirements.items())
+        for start in range(0, len(versions), _AT_ONCE):
+            await asyncio.gather(*(self._retire_one(*one) for one in versions[start : start + _AT_ONCE]))
 
     async def _retire_one(self, version: tuple[str, int], retired: int) -> None:
         name = entry_id(self.namespace, *version)
@@ -164,6 +192,10 @@ class Writer:
             return work(client.collections.get(self.collection).with_tenant(tenant_name(self.namespace)))
 
         return await self.connection.call(on_tenant)
+
+
+def _readable(held: Sequence[Found | None]) -> Iterator[Found]:
+    return (found for found in held if found is not None)
 
 
 def _refused(batch: Sequence[IndexEntry], which: Sequence[int], why: str) -> WeaviateRefused:

@@ -11,6 +11,7 @@ from memoir_server.adapters.ledger.forms.encoding import decode_metadata, encode
 from memoir_server.domain.filter import And, Compare, Filter, Not, Operator, Or
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetState, ResetTarget, StoreEffect
+from memoir_server.domain.store import StoreKind
 
 _FORM: Final = b"\x01"
 
@@ -32,6 +33,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
     error: str
     sequence: int
     receipt: ResetReceipt | None
+    waiting_for: StoreKind | None = None
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
@@ -70,6 +72,7 @@ def encode_reset(reset: Reset) -> bytes:
             error=reset.error,
             sequence=reset.sequence,
             receipt=reset.receipt,
+            waiting_for=reset.waiting_for,
         )
     )
 
@@ -101,6 +104,7 @@ def decode_reset(namespace: str, reset_id: str, state: int, data: bytes) -> Rese
         error=row.error,
         sequence=row.sequence,
         receipt=row.receipt if row.receipt is not None and row.receipt.revision else None,
+        waiting_for=row.waiting_for,
     )
 
 

@@ -200,3 +200,24 @@ def lost(store: StoreKind, namespace: str) -> LeaseLost:
 def claiming_reset(owner: str, ns: int, reset_id: str) -> Statement:
     """Makes the owner the one that cleans up, unless a live one does; one row when it is."""
     return _CLAIM_RESET, (owner, ns, reset_id, int(ResetState.RUNNING), owner)
+
+
+def saying_forgotten(owner: str, number: int) -> Statement:
+    """Notes that the owner remembers nothing of what a reset removes."""
+    return "INSERT INTO forgotten (reset, owner) VALUES (%s, %s) ON CONFLICT DO NOTHING", (number, owner)
+
+
+def counting_not_forgotten(owner: str, number: int) -> Statement:
+    """Counts the other live servers that have not said so."""
+    return (
+        (
+            "SELECT count(*) FROM servers s WHERE s.owner <> %s AND s.alive_until > clock_timestamp() "
+            "AND NOT EXISTS (SELECT FROM forgotten f WHERE f.reset = %s AND f.owner = s.owner)"
+        ),
+        (owner, number),
+    )
+
+
+def releasing_reset(owner: str, ns: int, reset_id: str) -> Statement:
+    """Gives up what `claiming_reset` got."""
+    return "UPDATE resets SET owner = NULL WHERE owner = %s AND ns = %s AND reset_id = %s", (owner, ns, reset_id)

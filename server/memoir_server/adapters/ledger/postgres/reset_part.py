@@ -58,6 +58,26 @@ class ResetPart(ServerPart):
         ns = await self._database.number(namespace)
         return ns is not None and bool(await self._fetch(leases.claiming_reset(self.owner, ns, reset_id)))
 
+    async def release_reset(self, namespace: str, reset_id: str) -> None:
+        ns = await self._must_exist(namespace)
+
+        async def job(transaction: Transaction) -> None:
+            transaction.put(*leases.releasing_reset(self.owner, ns, reset_id))
+
+        await self._database.run(job)
+
+    async def say_forgotten(self, namespace: str, reset_id: str) -> None:
+        number, _ = await self._numbered(namespace, reset_id)
+
+        async def job(transaction: Transaction) -> None:
+            transaction.put(*leases.saying_forgotten(self.owner, number))
+
+        await self._database.run(job)
+
+    async def not_forgotten(self, namespace: str, reset_id: str) -> int:
+        number, _ = await self._numbered(namespace, reset_id)
+        return int((await self._fetch(leases.counting_not_forgotten(self.owner, number)))[0][0])
+
     async def execute_reset(
         self,
         namespace: str,

@@ -243,6 +243,7 @@ class ResetRecords:
             effects=first.effects,
             sequence=first.sequence,
             error=first.error,
+            waiting_for=None,
             receipt=stored.receipt if first.state is ResetState.SUCCEEDED else None,
         )
 
@@ -251,14 +252,17 @@ class ResetRecords:
         _, number, reset = await lock_reset(transaction, namespace, reset_id)
         if reset.state.terminal:
             return reset
-        return await store(transaction, number, replace(reset, state=ResetState.CANCELLED))
+        transaction.put("DELETE FROM forgotten WHERE reset = %s", (number,))
+        return await store(transaction, number, replace(reset, state=ResetState.CANCELLED, waiting_for=None, error=""))
 
     async def save_progress(self, transaction: Transaction, reset: Reset) -> Reset:
         """See Ledger.save_progress."""
         _, number, stored = await lock_reset(transaction, reset.namespace, reset.reset_id)
         if stored.state.terminal:
             return stored
-        moved = replace(stored, state=reset.state, effects=reset.effects, error=reset.error)
+        moved = replace(
+            stored, state=reset.state, effects=reset.effects, waiting_for=reset.waiting_for, error=reset.error
+        )
         return await store(transaction, number, moved)
 
     async def finish(
@@ -276,7 +280,10 @@ class ResetRecords:
             transaction, namespace, [draft], {}, now=receipt.complete_time, origin=replace(origin, reset_id=reset_id)
         )
         transaction.put("DELETE FROM reset_memories WHERE reset = %s", (number,))
-        return await store(transaction, number, replace(reset, state=ResetState.SUCCEEDED, receipt=receipt, error=""))
+        transaction.put("DELETE FROM forgotten WHERE reset = %s", (number,))
+        return await store(
+            transaction, number, replace(reset, state=ResetState.SUCCEEDED, receipt=receipt, waiting_for=None, error="")
+        )
 
 
 def _removal(memory: Memory, target: ResetTarget) -> Draft:

@@ -297,6 +297,7 @@ class ResetRecords:
             effects=first.effects,
             sequence=first.sequence,
             error=first.error,
+            waiting_for=None,
             receipt=stored.receipt if first.state is ResetState.SUCCEEDED else None,
         )
 
@@ -306,7 +307,9 @@ class ResetRecords:
         number, reset = read_reset(transaction.connection, row.ns if row else None, namespace, reset_id)
         if reset.state.terminal:
             return reset
-        return store(transaction.connection, number, replace(reset, state=ResetState.CANCELLED))
+        return store(
+            transaction.connection, number, replace(reset, state=ResetState.CANCELLED, waiting_for=None, error="")
+        )
 
     def save_progress(self, transaction: Transaction, reset: Reset) -> Reset:
         """See Ledger.save_progress."""
@@ -314,9 +317,10 @@ class ResetRecords:
         number, stored = read_reset(transaction.connection, row.ns if row else None, reset.namespace, reset.reset_id)
         if stored.state.terminal:
             return stored
-        return store(
-            transaction.connection, number, replace(stored, state=reset.state, effects=reset.effects, error=reset.error)
+        moved = replace(
+            stored, state=reset.state, effects=reset.effects, waiting_for=reset.waiting_for, error=reset.error
         )
+        return store(transaction.connection, number, moved)
 
     def finish(
         self, transaction: Transaction, namespace: str, reset_id: str, receipt: ResetReceipt, *, origin: Origin
@@ -335,7 +339,9 @@ class ResetRecords:
             transaction, namespace, [draft], {}, now=receipt.complete_time, origin=replace(origin, reset_id=reset_id)
         )
         connection.execute("DELETE FROM reset_memories WHERE reset = ?", (number,))
-        return store(connection, number, replace(reset, state=ResetState.SUCCEEDED, receipt=receipt, error=""))
+        return store(
+            connection, number, replace(reset, state=ResetState.SUCCEEDED, receipt=receipt, waiting_for=None, error="")
+        )
 
 
 def _removal(memory: Memory, target: ResetTarget) -> Draft:
