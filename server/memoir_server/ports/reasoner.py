@@ -31,13 +31,22 @@ class ReasonerUnavailable(ReasonerError):
 
     Attributes:
         retry_after: Seconds after which it makes sense to try again, where that is known.
+        busy: True when the service works but limits this caller (429): no outage.
     """
 
     def __init__(
-        self, model: str, reason: str, fix: str, *, attempts: int = 0, retry_after: float | None = None
+        self,
+        model: str,
+        reason: str,
+        fix: str,
+        *,
+        attempts: int = 0,
+        retry_after: float | None = None,
+        busy: bool = False,
     ) -> None:
         super().__init__(model, reason, fix, attempts=attempts)
         self.retry_after = retry_after
+        self.busy = busy
 
 
 class ReasonerTimeout(ReasonerUnavailable):
@@ -106,21 +115,35 @@ class Reasoner(ABC):
       as strictly as it can; that the object keeps to it is not promised.
     * **Images** ride in the same call: a prompt with an `ImagePart` and no schema describes images. A model that cannot
       see raises ReasonerRefused.
-    * **Retries**: overload (429, 503, 529), failures of the service (5xx) and broken connections are tried again while
-      the deadline allows it, not before the time the service names; never an answer that came. Each request that was
-      made is counted in `attempts`.
     * **Deadlines**: `ask` ends at the deadline, whatever the service does. Cancelling the task ends the request.
-    * **Order**: at most so many requests are in hand at once as the settings allow; others wait their turn, first come
-      first served.
+    * **Secrecy**: no key appears in an error, a log, a span or a metric; no contents in any of them.
+
+    An adapter makes one request per `ask` and sorts failures by the errors above. What stands around it in a server,
+    :class:`memoir_server.service.reasoning.GuardedReasoner`, keeps the rest for all of them:
+
+    * **Retries**: whatever is ReasonerUnavailable is asked again while the deadline allows it, not before the time the
+      service names; an answer that came, or a refusal, never. `attempts` counts the requests.
+    * **Order**: at most so many requests are in hand at once, and begin within a minute, as the settings allow; others
+      wait their turn, first come first served.
+    * **Breaker**: while the service does not answer, calls fail at once, and one at a time finds out whether it does.
     * **Accounting**: every answer that came is counted, with its tokens and cost, by namespace, model and prompt, also
       where it is of no use.
-    * **Secrecy**: no key appears in an error, a log, a span or a metric; no contents in any of them.
     """
 
     @property
     @abstractmethod
     def model(self) -> str:
         """Name of the model that is asked, as in the settings. Constant over the reasoner's life."""
+
+    @property
+    @abstractmethod
+    def provider(self) -> str:
+        """Who answers, in the words of OpenTelemetry's `gen_ai.provider.name`, such as "anthropic" or "openai"."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Host, or host:port, that requests go to."""
 
     @abstractmethod
     async def ask(self, prompt: Prompt, *, namespace: str, deadline: float | None = None) -> Reply:

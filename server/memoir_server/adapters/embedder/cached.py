@@ -109,6 +109,9 @@ class CachedEmbedder(Embedder):
             revoked.update(keys)
         await self._cache.purge(keys)
 
+    async def open(self) -> None:
+        await self._inner.open()
+
     async def close(self) -> None:
         try:
             await self._inner.close()
