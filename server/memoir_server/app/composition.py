@@ -15,6 +15,7 @@ from memoir_server.adapters.embedder.hashing import HashEmbedder
 from memoir_server.app.adapters import build_adapters
 from memoir_server.app.clock import SystemClock, UuidV7
 from memoir_server.app.health import Health
+from memoir_server.app.providers import build_remote_embedder
 from memoir_server.app.settings import Settings
 from memoir_server.app.status import Stores
 from memoir_server.app.telemetry import Telemetry
@@ -236,8 +237,10 @@ def _sources(settings: Settings) -> tuple[Clock, Clock, IdSource, Callable[[int]
 
 
 def build_embedder(settings: Settings) -> Embedder:
-    """The embedder of the settings, without a cache. Raises ModelError."""
+    """The embedder of the settings, without a cache. Raises ModelError, SettingsError."""
     chosen = settings.embedder
+    if chosen.adapter:
+        return build_remote_embedder(chosen)
     return BatchingEmbedder(_model(settings), max_batch=chosen.max_batch, parallel=chosen.threads)
 
 

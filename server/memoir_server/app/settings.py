@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from memoir_server.app.settings_models import EmbedderSettings, ReasonerSettings, read_fallbacks
 from memoir_server.app.settings_stores import (
     CacheSettings,
     GraphSettings,
@@ -20,7 +21,7 @@ from memoir_server.app.settings_stores import (
     StoreSettings,
     without_password,
 )
-from memoir_server.app.settings_values import ApiKeySettings, SettingsError, nearest, parse_value
+from memoir_server.app.settings_values import ApiKeySettings, SettingsError, from_json, nearest, parse_value
 
 __all__ = ["ApiKeySettings", "Settings", "SettingsError"]
 
@@ -51,20 +52,6 @@ class ServerSettings:
     """Largest request taken; pages are kept below it too."""
     drain_seconds: float = 10.0
     """Time that calls in hand get to finish when the server is told to stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedderSettings:
-    """The embedding model."""
-
-    model: str = "all-MiniLM-L6-v2"
-    """Name of a known model, path of a model folder, or "hash": deterministic vectors for tests."""
-    threads: int = 1
-    """Threads that compute, and batches embedded at a time."""
-    max_batch: int = 32
-    """Texts embedded together at most."""
-    cache_bytes: int = 64 * 1024 * 1024
-    """Memory for vectors of texts seen before; 0 keeps none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +133,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
+    reasoner: ReasonerSettings = field(default_factory=ReasonerSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     graph: GraphSettings = field(default_factory=GraphSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -184,8 +172,8 @@ class Settings:
             values = getattr(self, section.name)
             for entry in fields(values):
                 value = getattr(values, entry.name)
-                if entry.name == "api_keys":
-                    value = [key.public() for key in value]
+                if entry.name in ("api_keys", "fallbacks"):
+                    value = [each.public() for each in value]
                 if entry.metadata.get("secret"):
                     value = "..." if value else ""
                 if entry.name == "url":
@@ -201,6 +189,7 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "server": ServerSettings,
     "ledger": LedgerSettings,
     "embedder": EmbedderSettings,
+    "reasoner": ReasonerSettings,
     "index": IndexSettings,
     "graph": GraphSettings,
     "cache": CacheSettings,
@@ -253,8 +242,14 @@ def _build(raw: Mapping[str, Any]) -> Settings:
         if key not in _TYPES:
             raise SettingsError(key, value, "is not a setting", nearest(key, _TYPES))
         section, _, name = key.partition(".")
-        sections[section][name] = parse_value(key, value, _TYPES[key])
+        sections[section][name] = _parsed(key, value, _TYPES[key])
     return Settings(**{name: cls(**sections[name]) for name, cls in _SECTIONS.items()})
+
+
+def _parsed(key: str, value: Any, declared: str) -> Any:
+    if declared == "tuple[FallbackSettings, ...]":
+        return read_fallbacks(key, from_json(key, value, '[{"url": "..."}]'))
+    return parse_value(key, value, declared)
 
 
 def check(settings: Settings) -> Settings:
@@ -301,8 +296,8 @@ def check(settings: Settings) -> Settings:
         raise SettingsError(
             "telemetry.otlp_endpoint", endpoint, "is not an HTTP URL", "write one such as http://127.0.0.1:4318"
         )
-    if not embedder.model:
-        raise SettingsError("embedder.model", "", "is empty", 'name a model, such as all-MiniLM-L6-v2, or "hash"')
+    embedder.check()
+    settings.reasoner.check()
     return settings
 
 

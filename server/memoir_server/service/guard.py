@@ -224,7 +224,7 @@ class Guard:
         if meaning.retry_after is not None and meaning.busy:
             # It holds for the others too.
             self._requests.pause(min(meaning.retry_after, self._options.longest_pause))
-        ceiling = min(self._options.longest_pause, self._options.first_pause * 2 ** (attempts - 1))
+        ceiling = min(self._options.longest_pause, self._options.first_pause * 2.0 ** (attempts - 1))
         return max(meaning.retry_after or 0.0, ceiling * self._jitter())
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.metrics import Meter
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from memoir_server.domain.reasoning import ImagePart, Prices, Prompt, Reply, TokenUsage
 from memoir_server.domain.store import BreakerState
@@ -27,18 +28,25 @@ _BYTES_PER_TOKEN: Final = 3.5
 _TOKENS_PER_IMAGE: Final = 1500
 """About what providers count for an image of a megapixel."""
 
-_tracer = trace.get_tracer("memoir.reasoner")
-_meter = metrics.get_meter("memoir.reasoner")
-_token_histogram = _meter.create_histogram(
-    "gen_ai.client.token.usage", "{token}", "Tokens of requests to language models, by gen_ai.token.type"
-)
-_duration_histogram = _meter.create_histogram(
-    "gen_ai.client.operation.duration", "s", "Time until a language model had answered, waiting and retries included"
-)
-_attempt_counter = _meter.create_counter(
-    "memoir.reasoner.attempts", "{request}", "Requests made to language models, repeated ones included"
-)
-_cost_counter = _meter.create_counter("memoir.reasoner.cost", "{USD}", "What language models cost, by the prices set")
+
+class ReasonerInstruments:
+    """What is recorded of questions; by default with the process's own providers."""
+
+    def __init__(self, tracer: Tracer | None = None, meter: Meter | None = None) -> None:
+        self.tracer = tracer or trace.get_tracer("memoir.reasoner")
+        meter = meter or metrics.get_meter("memoir.reasoner")
+        self.tokens = meter.create_histogram(
+            "gen_ai.client.token.usage", "{token}", "Tokens of requests to language models, by gen_ai.token.type"
+        )
+        self.duration = meter.create_histogram(
+            "gen_ai.client.operation.duration", "s", "Time of a question to a language model, waiting included"
+        )
+        self.attempts = meter.create_counter(
+            "memoir.reasoner.attempts", "{request}", "Requests made to language models, repeated ones included"
+        )
+        self.cost = meter.create_counter(
+            "memoir.reasoner.cost", "{USD}", "What language models cost, by the prices set"
+        )
 
 
 class GuardedReasoner(Reasoner):
@@ -49,7 +57,15 @@ class GuardedReasoner(Reasoner):
         prices: For the cost of answers; None: not known.
     """
 
-    def __init__(self, inner: Reasoner, options: GuardOptions, *, prices: Prices | None = None) -> None:
+    def __init__(
+        self,
+        inner: Reasoner,
+        options: GuardOptions,
+        *,
+        prices: Prices | None = None,
+        instruments: ReasonerInstruments | None = None,
+    ) -> None:
+        self._instruments = instruments or ReasonerInstruments()
         self._inner = inner
         self._options = options
         self._prices = prices
@@ -128,7 +144,9 @@ class GuardedReasoner(Reasoner):
             "memoir.namespace": namespace,
             "memoir.prompt": prompt.name,
         }
-        with _tracer.start_as_current_span("chat", kind=SpanKind.CLIENT, record_exception=False) as span:
+        with self._instruments.tracer.start_as_current_span(
+            "chat", kind=SpanKind.CLIENT, record_exception=False
+        ) as span:
             span.update_name(f"chat {self.model}")
             span.set_attributes(
                 {
@@ -138,7 +156,7 @@ class GuardedReasoner(Reasoner):
                     "gen_ai.output.type": "json" if prompt.schema else "text",
                 }
             )
-            record = _Record(span, attributes, self._prices)
+            record = _Record(span, attributes, self._prices, self._instruments)
             started = time.perf_counter()
             try:
                 yield record
@@ -147,7 +165,7 @@ class GuardedReasoner(Reasoner):
                 raise
             finally:
                 if tally.attempts:
-                    _attempt_counter.add(tally.attempts, attributes)
+                    self._instruments.attempts.add(tally.attempts, attributes)
                 span.set_attribute("memoir.attempts", tally.attempts)
                 record.ended(time.perf_counter() - started)
 
@@ -168,7 +186,10 @@ class GuardedReasoner(Reasoner):
 class _Record:
     """What telemetry is told of one question."""
 
-    def __init__(self, span: Span, attributes: dict[str, str], prices: Prices | None) -> None:
+    def __init__(
+        self, span: Span, attributes: dict[str, str], prices: Prices | None, instruments: ReasonerInstruments
+    ) -> None:
+        self._instruments = instruments
         self._span = span
         self._attributes = attributes
         self._prices = prices
@@ -184,7 +205,7 @@ class _Record:
     def used(self, usage: TokenUsage) -> float | None:
         """Counts tokens and cost; the cost in US dollars, if prices are set."""
         for kind, tokens in (("input", usage.input), ("output", usage.output)):
-            _token_histogram.record(tokens, {**self._attributes, "gen_ai.token.type": kind})
+            self._instruments.tokens.record(tokens, {**self._attributes, "gen_ai.token.type": kind})
         self._span.set_attributes(
             {
                 "gen_ai.usage.input_tokens": usage.input,
@@ -196,7 +217,7 @@ class _Record:
         if self._prices is None:
             return None
         cost = self._prices.cost(usage)
-        _cost_counter.add(cost, self._attributes)
+        self._instruments.cost.add(cost, self._attributes)
         return cost
 
     def failed(self, failure: BaseException) -> None:
@@ -208,7 +229,7 @@ class _Record:
     def ended(self, seconds: float) -> None:
         """Counts the time."""
         error = {"error.type": self._error} if self._error else {}
-        _duration_histogram.record(seconds, {**self._attributes, **error})
+        self._instruments.duration.record(seconds, {**self._attributes, **error})
 
 
 def _passing(error: Exception) -> Passing | None:

@@ -14,10 +14,11 @@ from typing import Any, Final
 import httpx2
 import msgspec
 import numpy as np
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
 from opentelemetry import metrics
 
 from memoir_server.adapters.provider.failures import HttpFailure, read_failure
+from memoir_server.adapters.provider.http import tls
 from memoir_server.adapters.provider.key import ProviderKey
 from memoir_server.adapters.provider.wire import clean, host_of
 from memoir_server.domain.embedding import EmbeddingModel, EmbedKind, Vector, Vectors, stack_vectors
@@ -89,6 +90,7 @@ class OpenAIEmbedder(Embedder):
             base_url=options.url or DEFAULT_URL,
             max_retries=0,
             timeout=options.seconds,
+            http_client=DefaultAsyncHttpxClient(verify=tls()),
         )
         self._attributes = {"server.address": self.address, "gen_ai.request.model": self._name}
         self._closed = False
@@ -146,6 +148,7 @@ class OpenAIEmbedder(Embedder):
         if kind in options.input_types:
             extra["input_type"] = options.input_types[kind]
         outcome = ""
+        failure: Exception
         try:
             response = await self._client.embeddings.with_raw_response.create(
                 model=self._name,
@@ -155,24 +158,23 @@ class OpenAIEmbedder(Embedder):
             )
             answer = _decoder.decode(response.content)
         except APIStatusError as error:
-            failure = read_failure(error.status_code, error.response.headers, error.body)
-            outcome = str(failure.status)
-            if failure.too_large:
-                raise _TooLarge from None
-            raise self._refused(failure) from None
+            refusal = read_failure(error.status_code, error.response.headers, error.body)
+            outcome = str(refusal.status)
+            failure = _TooLarge() if refusal.too_large else self._refused(refusal)
         except (APIConnectionError, httpx2.HTTPError):
             outcome = "unreachable"
-            if self._closed:
-                raise self._closed_error() from None
-            raise self._error("cannot be reached, or broke off", "check its address and the network") from None
+            failure = self._broken()
         except msgspec.DecodeError:
             outcome = "not_the_api"
-            raise self._error("does not answer as its API would", "check embedder.url", lasting=True) from None
+            failure = self._error("does not answer as its API would", "check embedder.url", lasting=True)
+        else:
+            if answer.usage is not None:
+                _token_counter.add(answer.usage.prompt_tokens or answer.usage.total_tokens, self._attributes)
+            return self._vectors(answer, len(inputs))
         finally:
             _request_counter.add(1, {**self._attributes, **({"error.type": outcome} if outcome else {})})
-        if answer.usage is not None:
-            _token_counter.add(answer.usage.prompt_tokens or answer.usage.total_tokens, self._attributes)
-        return self._vectors(answer, len(inputs))
+        # Raised here, so that it does not carry the client's error along: that may quote the key, and what was sent.
+        raise failure
 
     def _vectors(self, answer: _Answer, count: int) -> Vectors:
         """The rows in the order of the texts, of unit length."""
@@ -196,6 +198,12 @@ class OpenAIEmbedder(Embedder):
                 raise self._error("answered a vector without a direction", "see the log of that server")
             vectors[entry.index] = row / norm
         return vectors
+
+    def _broken(self) -> EmbedderUnavailable:
+        # Closing ends requests in hand like an outage does.
+        if self._closed:
+            return self._closed_error()
+        return self._error("cannot be reached, or broke off", "check its address and the network")
 
     def _refused(self, failure: HttpFailure) -> EmbedderUnavailable:
         key = self._options.key.source if self._options.key else "none is set"

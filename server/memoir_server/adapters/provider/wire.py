@@ -38,3 +38,11 @@ def json_object(text: str) -> bool:
         return isinstance(json.loads(text), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def text_of_json(raw: bytes) -> str:
+    """The text that a JSON string holds; any other JSON as it is written."""
+    if raw[:1] == b'"':
+        found: str = json.loads(raw)
+        return found
+    return raw.decode()

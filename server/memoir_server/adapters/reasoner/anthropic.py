@@ -18,13 +18,15 @@ from anthropic import (
     AsyncAnthropic,
     AsyncAnthropicBedrock,
     AsyncAnthropicVertex,
+    DefaultAsyncHttpxClient,
 )
 
+from memoir_server.adapters.provider.http import tls
 from memoir_server.adapters.provider.key import ProviderKey
-from memoir_server.adapters.provider.wire import clean, host_of, image_base64, schema_document
+from memoir_server.adapters.provider.wire import clean, host_of, image_base64, schema_document, text_of_json
 from memoir_server.adapters.reasoner.asked import Answer, Structure, closed, judge, not_the_api, refused, unreachable
 from memoir_server.domain.reasoning import ImagePart, Part, Prompt, Reply, TokenUsage
-from memoir_server.ports.reasoner import Reasoner, ReasonerRefused, ReasonerUnavailable
+from memoir_server.ports.reasoner import Reasoner, ReasonerError, ReasonerRefused, ReasonerUnavailable
 
 DEFAULT_URL: Final = "https://api.anthropic.com"
 
@@ -105,20 +107,22 @@ class AnthropicReasoner(Reasoner):
             raise ReasonerRefused(
                 self.model, "is set not to see images", "set reasoner.vision, or choose a model that sees"
             )
+        failure: ReasonerError
         try:
             response = await self._client.messages.with_raw_response.create(**self._request(prompt))
-            body = await response.read()
+            # The client's own reading checks no types; a proxy's page would pass for an answer.
+            message = _decoder.decode(await response.read())
         except APIStatusError as error:
             key = self._options.key.source if self._options.key else "the cloud's credentials"
-            raise refused(self.model, error.status_code, error.response.headers, error.body, key=key) from None
+            failure = refused(self.model, error.status_code, error.response.headers, error.body, key=key)
         except (APIConnectionError, httpx2.HTTPError):
-            raise self._broken() from None
-        # The client's own reading checks no types; a proxy's page would pass for an answer.
-        try:
-            message = _decoder.decode(body)
+            failure = self._broken()
         except msgspec.DecodeError:
-            raise not_the_api(self.model, self.address) from None
-        return judge(_answer(message, structured=prompt.schema is not None), prompt, self.model)
+            failure = not_the_api(self.model, self.address)
+        else:
+            return judge(_answer(message, structured=prompt.schema is not None), prompt, self.model)
+        # Raised here, so that it does not carry the client's error along: that may quote the key, and what was sent.
+        raise failure
 
     async def close(self) -> None:
         if not self._closed:
@@ -158,7 +162,12 @@ class AnthropicReasoner(Reasoner):
 
 def _client(options: AnthropicOptions) -> _Client:
     # Retries and spans are ours. An address is always given, so that a stray variable cannot send contents elsewhere.
-    common: dict[str, Any] = {"max_retries": 0, "timeout": options.seconds, "open_telemetry": False}
+    common: dict[str, Any] = {
+        "max_retries": 0,
+        "timeout": options.seconds,
+        "open_telemetry": False,
+        "http_client": DefaultAsyncHttpxClient(verify=tls()),
+    }
     key = options.key.reveal() if options.key else None
     if options.platform is Platform.BEDROCK:
         if not options.region:
@@ -211,7 +220,7 @@ _decoder = msgspec.json.Decoder(_Message)
 
 
 def _answer(message: _Message, *, structured: bool) -> Answer:
-    tools = [bytes(block.input).decode() for block in message.content if block.type == "tool_use"]
+    tools = [text_of_json(bytes(block.input)) for block in message.content if block.type == "tool_use"]
     texts = [block.text for block in message.content if block.type == "text"]
     usage, stop = message.usage, message.stop_reason or ""
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0

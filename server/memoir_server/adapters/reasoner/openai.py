@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import httpx2
 import msgspec
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
 
+from memoir_server.adapters.provider.http import tls
 from memoir_server.adapters.provider.key import ProviderKey
-from memoir_server.adapters.provider.wire import clean, host_of, image_base64, schema_document
+from memoir_server.adapters.provider.wire import clean, host_of, image_base64, schema_document, text_of_json
 from memoir_server.adapters.reasoner.asked import Answer, Structure, closed, judge, not_the_api, refused, unreachable
 from memoir_server.domain.reasoning import ImagePart, Part, Prompt, Reply, TokenUsage
-from memoir_server.ports.reasoner import Reasoner, ReasonerRefused, ReasonerUnavailable
+from memoir_server.ports.reasoner import Reasoner, ReasonerError, ReasonerRefused, ReasonerUnavailable
 
 DEFAULT_URL: Final = "https://api.openai.com/v1"
 NO_KEY: Final = "none"
@@ -77,6 +78,7 @@ class OpenAIReasoner(Reasoner):
             base_url=options.url or DEFAULT_URL,
             max_retries=0,
             timeout=options.seconds,
+            http_client=DefaultAsyncHttpxClient(verify=tls()),
         )
         self._closed = False
 
@@ -101,23 +103,26 @@ class OpenAIReasoner(Reasoner):
                 self.model, "is set not to see images", "set reasoner.vision, or choose a model that sees"
             )
         key = self._options.key.source if self._options.key else "none is set"
+        failure: ReasonerError
         try:
             response = await self._client.chat.completions.with_raw_response.create(**self._request(prompt))
-        except APIStatusError as error:
-            raise refused(self.model, error.status_code, error.response.headers, error.body, key=key) from None
-        except (APIConnectionError, httpx2.HTTPError):
-            raise self._broken() from None
-        # The client's own reading checks no types; a proxy's page would pass for an answer.
-        try:
+            # The client's own reading checks no types; a proxy's page would pass for an answer.
             completion = _decoder.decode(response.content)
+        except APIStatusError as error:
+            failure = refused(self.model, error.status_code, error.response.headers, error.body, key=key)
+        except (APIConnectionError, httpx2.HTTPError):
+            failure = self._broken()
         except msgspec.DecodeError:
-            raise not_the_api(self.model, self.address) from None
-        if completion.error is not None and isinstance(code := completion.error.get("code"), int) and code >= 400:
-            # Some gateways answer 200 once they have begun, and then pass on what went wrong behind them.
-            raise refused(self.model, code, response.headers, completion.error, key=key)
-        if not completion.choices:
-            raise not_the_api(self.model, self.address)
-        return judge(_answer(completion, structured=prompt.schema is not None), prompt, self.model)
+            failure = not_the_api(self.model, self.address)
+        else:
+            if completion.choices:
+                return judge(_answer(completion, structured=prompt.schema is not None), prompt, self.model)
+            failure = not_the_api(self.model, self.address)
+            if completion.error is not None and isinstance(code := completion.error.get("code"), int) and code >= 400:
+                # Some gateways answer 200 once they have begun, and then pass on what went wrong behind them.
+                failure = refused(self.model, code, response.headers, completion.error, key=key)
+        # Raised here, so that it does not carry the client's error along: that may quote the key, and what was sent.
+        raise failure
 
     async def close(self) -> None:
         if not self._closed:
@@ -217,9 +222,8 @@ def _answer(completion: _Completion, *, structured: bool) -> Answer:
     output = said.content
     calls = [call.function for call in said.tool_calls or () if call.function]
     if structured and calls:
-        arguments = bytes(calls[0].arguments)
         # OpenAI sends text; some others the object itself.
-        output = msgspec.json.decode(arguments, type=str) if arguments[:1] == b'"' else arguments.decode()
+        output = text_of_json(bytes(calls[0].arguments))
     return Answer(
         output=output,
         usage=_usage(completion.usage or _Usage()),
