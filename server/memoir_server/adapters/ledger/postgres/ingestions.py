@@ -105,11 +105,11 @@ def listing(
         terms.append("i.state = ANY(%s)")
         bindings.append(Int8s(sorted(int(state) for state in states)))
     if after is not None:
-        terms.append("(-i.create_time, i.ingestion_id) > (%s, %s)")
-        bindings += [-after.create_time, after.ingestion_id]
+        terms.append("(i.create_time < %s OR (i.create_time = %s AND i.ingestion_id > %s))")
+        bindings += [after.create_time, after.create_time, after.ingestion_id]
     return (
         f"SELECT {INGESTION_COLUMNS} FROM namespaces n JOIN ingestions i ON i.ns = n.ns "
-        f"WHERE {' AND '.join(['n.name = %s', *terms])} ORDER BY -i.create_time, i.ingestion_id LIMIT %s"
+        f"WHERE {' AND '.join(['n.name = %s', *terms])} ORDER BY i.create_time DESC, i.ingestion_id LIMIT %s"
     ), (namespace, *bindings, limit)
 
 

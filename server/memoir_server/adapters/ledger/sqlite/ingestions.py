@@ -83,11 +83,11 @@ def listed(
         terms.append("i.state IN (SELECT value FROM json_each(?))")
         values.append(as_json(sorted(int(state) for state in states)))
     if after is not None:
-        terms.append("(-i.create_time, i.ingestion_id) > (?, ?)")
-        values += [-after.create_time, after.ingestion_id]
+        terms.append("(i.create_time < ? OR (i.create_time = ? AND i.ingestion_id > ?))")
+        values += [after.create_time, after.create_time, after.ingestion_id]
     rows = connection.execute(
         f"SELECT {INGESTION_COLUMNS} FROM ingestions i WHERE {' AND '.join(terms)} "
-        "ORDER BY -i.create_time, i.ingestion_id LIMIT ?",
+        "ORDER BY i.create_time DESC, i.ingestion_id LIMIT ?",
         (*values, limit),
     )
     return [read_ingestion(namespace, row) for row in rows]

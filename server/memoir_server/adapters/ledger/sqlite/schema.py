@@ -237,7 +237,7 @@ CREATE TABLE ingestions (
     UNIQUE (ns, ingestion_id)
 );
 CREATE INDEX ingestions_not_done ON ingestions (ns, user_id, agent_id, id) WHERE state < 3;
-CREATE INDEX ingestions_by_time ON ingestions (ns, -create_time, ingestion_id);
+CREATE INDEX ingestions_by_time ON ingestions (ns, create_time DESC, ingestion_id);
 CREATE INDEX ingestions_by_age ON ingestions (update_time) WHERE state > 2;
 """
 
