@@ -209,10 +209,10 @@ class ReasonerSettings:
         self._check_structure()
         if self.adapter in (BEDROCK, VERTEX) and not self.region:
             raise SettingsError(
-                "reasoner.region", "", f"is missing; {self.adapter} needs it", "name the cloud's region"
+                "reasoner.region", "", "is missing", f"name the region; {self.adapter} needs it"
             )
         if self.adapter == VERTEX and not self.project:
-            raise SettingsError("reasoner.project", "", "is missing; vertex needs it", "name the cloud's project")
+            raise SettingsError("reasoner.project", "", "is missing", "name the project; vertex needs it")
         if not self.seconds > 0:
             raise SettingsError("reasoner.seconds", self.seconds, "is not a time", "give one above 0")
         for name in ("attempts", "concurrency"):

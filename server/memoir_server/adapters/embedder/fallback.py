@@ -98,6 +98,6 @@ class FallbackEmbedder(Embedder):
                 str(self.model),
                 f"{name} gives other vectors than the place before it (cosine {float(cosines.min()):.2f})",
                 "let every place run the same model, with the same prefixes and the same pooling",
-                key="embedder.endpoints",
+                key="embedder.fallbacks",
                 value=name,
             )

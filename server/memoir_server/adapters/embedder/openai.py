@@ -258,7 +258,9 @@ def _row(embedding: str | list[float]) -> Vector | None:
             return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4").astype(np.float32)
         except ValueError:
             return None
-    return np.asarray(embedding, dtype=np.float64).astype(np.float32)
+    # What is too large becomes infinite, and is refused for it.
+    with np.errstate(over="ignore"):
+        return np.asarray(embedding, dtype=np.float64).astype(np.float32)
 
 
 def _cut(text: str, budget: int) -> str:

@@ -181,12 +181,24 @@ def _client(options: AnthropicOptions) -> _Client:
     if options.platform is Platform.VERTEX:
         if not options.region or not options.project:
             raise ValueError(f"region={options.region!r}, project={options.project!r}: Vertex needs both")
-        if options.url:
-            common["base_url"] = options.url
-        return AsyncAnthropicVertex(access_token=key, region=options.region, project_id=options.project, **common)
+        return AsyncAnthropicVertex(
+            access_token=key,
+            region=options.region,
+            project_id=options.project,
+            base_url=options.url or f"https://{_vertex_host(options.region)}/v1",
+            **common,
+        )
     if key is None:
         raise ValueError("key=None: Anthropic needs one")
     return AsyncAnthropic(api_key=key, base_url=options.url or DEFAULT_URL, **common)
+
+
+def _vertex_host(region: str) -> str:
+    if region == "global":
+        return "aiplatform.googleapis.com"
+    if region in ("us", "eu"):
+        return f"aiplatform.{region}.rep.googleapis.com"
+    return f"{region}-aiplatform.googleapis.com"
 
 
 def _block(part: Part) -> dict[str, Any]:
