@@ -24,6 +24,7 @@ from memoir_server.domain.mutation import Committed, Decision, Mutation
 from memoir_server.domain.reset import Reset, ResetTarget
 from memoir_server.domain.store import Durability
 from memoir_server.ports.embedder import EmbedderUnavailable
+from memoir_server.ports.ledger import HistoryQuery
 from memoir_server.service import ingesting
 from memoir_server.service.call import Call
 from memoir_server.service.ingesting import Ingesting
@@ -79,7 +80,7 @@ class Inferring:
             for message in order.messages
         ]
 
-        def decide(_: Mapping[str, Memory]) -> Decision:
+        def decide(found: Mapping[str, Memory]) -> Decision:
             return Decision([Draft(type=EventType.CREATED, memory_id=m.memory_id, after=m) for m in memories], b"done")
 
         return await self.ledger.commit(
@@ -127,7 +128,7 @@ class Workshop:
         return await self.read(ingestion_id)
 
     async def texts(self) -> list[str]:
-        found = await self.ledger.history(NS, ingesting.HistoryQuery(), limit=100)
+        found = await self.ledger.history(NS, HistoryQuery(), limit=100)
         return [f"{change.after.kind.name} {change.after.text}" for change in found if change.after is not None]
 
 
@@ -161,10 +162,13 @@ async def workshop(directory: Path, *, clock: SetClock | None = None, workers: i
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workshop]:
+async def shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[Workshop]:
     monkeypatch.setattr(ingesting, "LOOK_SECONDS", 0.02)
     async with workshop(tmp_path) as found:
         yield found
+    assert not [record for record in caplog.records if "begins anew" in record.message and record.exc_info]
 
 
 async def test_accepted_work_is_done_and_says_what_came_of_it(shop: Workshop) -> None:

@@ -203,6 +203,10 @@ class Ingesting:
             # It stays RUNNING, is claimed again, and then either begun again or found to be done.
             logger.warning("ingestion %s begins anew: %s", ingestion.ingestion_id, outage)
             await asyncio.sleep(LOOK_SECONDS)
+        except Exception:
+            # Like an outage: what the ledger says of it is what counts.
+            logger.exception("ingestion %s begins anew", ingestion.ingestion_id)
+            await asyncio.sleep(LOOK_SECONDS)
         finally:
             _running.add(-1)
 
@@ -250,7 +254,6 @@ class Ingesting:
         logger.error("ingestion %s was given up, its messages are kept as they are: %s", ingestion.ingestion_id, why)
 
     def _note_end(self, ingestion: Ingestion, state: IngestionState) -> None:
-        _ended.add(1, {"memoir.state": state.name.lower()})
-        _duration.record(
-            max(0.0, time.time() - ingestion.create_time / 1_000_000), {"memoir.state": state.name.lower()}
-        )
+        attributes = {"memoir.state": state.name.lower()}
+        _ended.add(1, attributes)
+        _duration.record(max(0, self._clock.now() - ingestion.create_time) / 1_000_000, attributes)
