@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from memoir_server.app.settings_models import EmbedderSettings, ReasonerSettings, read_fallbacks
+from memoir_server.app.settings_inference import (
+    InferenceSettings,
+    IngestionSettings,
+    PolicySettings,
+    read_policies,
+    read_words,
+)
+from memoir_server.app.settings_models import EmbedderSettings, FallbackSettings, ReasonerSettings, read_fallbacks
 from memoir_server.app.settings_stores import (
     CacheSettings,
     GraphSettings,
@@ -134,6 +141,8 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
     reasoner: ReasonerSettings = field(default_factory=ReasonerSettings)
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
+    ingestion: IngestionSettings = field(default_factory=IngestionSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     graph: GraphSettings = field(default_factory=GraphSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -167,22 +176,33 @@ class Settings:
 
     def public(self) -> dict[str, object]:
         """Every setting as "section.key", in order, without secrets."""
-        shown: dict[str, object] = {}
-        for section in fields(self):
-            values = getattr(self, section.name)
-            for entry in fields(values):
-                value = getattr(values, entry.name)
-                if entry.name in ("api_keys", "fallbacks"):
-                    value = [each.public() for each in value]
-                if entry.metadata.get("secret"):
-                    value = "..." if value else ""
-                if entry.name == "url":
-                    value = without_password(value)
-                if isinstance(value, Mapping):
-                    # Options of others may be secrets.
-                    value = dict.fromkeys(value, "...") if entry.name == "options" else dict(value)
-                shown[f"{section.name}.{entry.name}"] = str(value) if isinstance(value, Path) else value
-        return shown
+        return {
+            f"{section.name}.{entry.name}": _shown(entry, getattr(getattr(self, section.name), entry.name))
+            for section in fields(self)
+            for entry in fields(getattr(self, section.name))
+        }
+
+
+def _shown(entry: Field[Any], value: Any) -> object:
+    """A setting as it may be shown."""
+    if entry.metadata.get("secret"):
+        return "..." if value else ""
+    if entry.name == "url":
+        return without_password(value)
+    if entry.name == "options":
+        # Options of others may be secrets.
+        return dict.fromkeys(value, "...")
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return _plain(value)
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, ApiKeySettings | FallbackSettings | PolicySettings):
+        return value.public()
+    return str(value) if isinstance(value, Path) else value
 
 
 _SECTIONS: Mapping[str, type[Any]] = {
@@ -190,6 +210,8 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "ledger": LedgerSettings,
     "embedder": EmbedderSettings,
     "reasoner": ReasonerSettings,
+    "inference": InferenceSettings,
+    "ingestion": IngestionSettings,
     "index": IndexSettings,
     "graph": GraphSettings,
     "cache": CacheSettings,
@@ -247,6 +269,10 @@ def _build(raw: Mapping[str, Any]) -> Settings:
 
 
 def _parsed(key: str, value: Any, declared: str) -> Any:
+    if declared == "tuple[str, ...]":
+        return read_words(key, from_json(key, value, '["fact", "preference"]'))
+    if declared == "Mapping[str, PolicySettings]":
+        return read_policies(key, from_json(key, value, '{"chat": {"personal": "mask"}}'))
     if declared == "tuple[FallbackSettings, ...]":
         return read_fallbacks(key, from_json(key, value, '[{"url": "..."}]'))
     return parse_value(key, value, declared)
@@ -298,6 +324,8 @@ def check(settings: Settings) -> Settings:
         )
     embedder.check()
     settings.reasoner.check()
+    settings.inference.check()
+    settings.ingestion.check()
     return settings
 
 

@@ -208,9 +208,7 @@ class ReasonerSettings:
         _url("reasoner.url", self.url)
         self._check_structure()
         if self.adapter in (BEDROCK, VERTEX) and not self.region:
-            raise SettingsError(
-                "reasoner.region", "", "is missing", f"name the region; {self.adapter} needs it"
-            )
+            raise SettingsError("reasoner.region", "", "is missing", f"name the region; {self.adapter} needs it")
         if self.adapter == VERTEX and not self.project:
             raise SettingsError("reasoner.project", "", "is missing", "name the project; vertex needs it")
         if not self.seconds > 0:

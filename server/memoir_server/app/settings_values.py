@@ -135,6 +135,12 @@ def _options(key: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def check_namespace(path: str, namespace: str, value: object) -> None:
+    """Raises SettingsError where a key of a table is no name of a namespace."""
+    if namespace == "*" or not _NAMESPACE.fullmatch(namespace):
+        raise SettingsError(path, value, "names no namespace", "use lower-case letters, digits and hyphens")
+
+
 def _by_namespace(key: str, value: Any) -> dict[str, float]:
     if isinstance(value, str):
         try:
@@ -144,13 +150,7 @@ def _by_namespace(key: str, value: Any) -> dict[str, float]:
     if not isinstance(value, dict):
         raise SettingsError(key, value, "is not a table", f"write [{key}] and a line for each namespace below it")
     for namespace in value:
-        if namespace == "*" or not _NAMESPACE.fullmatch(namespace):
-            raise SettingsError(
-                f"{key}.{namespace}",
-                value[namespace],
-                "names no namespace",
-                "use lower-case letters, digits and hyphens",
-            )
+        check_namespace(f"{key}.{namespace}", namespace, value[namespace])
     return {namespace: float(_number(f"{key}.{namespace}", entry, whole=False)) for namespace, entry in value.items()}
 
 
