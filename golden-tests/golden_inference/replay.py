@@ -77,7 +77,8 @@ def replay(exchange: Exchange) -> Outcome:
             return Outcome(plan=None, windows=len(windows), asked=tuple(model.asked))
         parts.append(settle(extraction, window.turns, exchange.policy))
     settled = merge(parts)
-    offers = offers_of(exchange.stored, exchange.scope)
+    now = max(turn.said for turn in turns)
+    offers = offers_of([m for m in exchange.stored if m.valid_until is None or m.valid_until > now], exchange.scope)
     known = {
         position: same
         for position, fact in enumerate(settled.facts)

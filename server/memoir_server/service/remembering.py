@@ -10,9 +10,9 @@ from opentelemetry import metrics
 
 from memoir_server.domain.change import Change, Draft, EventType
 from memoir_server.domain.conversation import AddMode, MemoryPatch, Message, NewMemory
-from memoir_server.domain.duplicate import Duplicate, Twin, twin_of_memory, twin_of_message
+from memoir_server.domain.duplicate import Duplicate, Twin, twin_of_memory
 from memoir_server.domain.errors import EtagMismatch, FeatureDisabled, MemoirError, MemoryNotFound
-from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Provenance, Scope, make_memory
+from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Scope, make_memory
 from memoir_server.domain.mutation import Committed, Decide, Decision, Mutation, ReadyVectors
 from memoir_server.domain.store import Durability
 from memoir_server.domain.time import Instant
@@ -23,6 +23,7 @@ from memoir_server.service.at_hand import vectors_at_hand
 from memoir_server.service.call import Call
 from memoir_server.service.creating import Creations, check_interval
 from memoir_server.service.duplicates import CosineGuard, Nearness
+from memoir_server.service.episodes import Episodes
 from memoir_server.service.freshness import Freshness
 from memoir_server.service.outcomes import Outcome, Written, decode_outcome
 
@@ -75,29 +76,17 @@ class Remembering:
         if mode is AddMode.INFER:
             raise FeatureDisabled("infer")
         now = self._clock.now()
-        episodes = [self._episode(namespace, scope, m, metadata or {}, now) for m in messages]
-        twins = [
-            twin_of_message(episode, create_time_given=message.create_time is not None)
-            for episode, message in zip(episodes, messages, strict=True)
-        ]
-        known: dict[str, Memory] = {}
+        episodes = Episodes(namespace, scope, messages, metadata or {}, self._ids, now)
 
         def decide(found: Mapping[str, Memory]) -> Decision:
-            creations, outcome = Creations(namespace, found), Outcome()
-            for position, (episode, twin) in enumerate(zip(episodes, twins, strict=True)):
-                same = creations.twin(twin)
-                if same is None:
-                    creations.create(episode, (), f"messages[{position}]", position=position, twin=twin)
-                    outcome.accept(episode.memory_id)
-                else:
-                    known[same.memory_id] = same
-                    outcome.accept(same.memory_id, Duplicate(memory_id=same.memory_id, exact=True))
-            return Decision(creations.drafts(), outcome.encoded(), creations.mentions(outcome.duplicates.values()))
+            settled, outcome = episodes.settle(found), Outcome()
+            for memory_id, duplicate in zip(settled.ids, settled.duplicates, strict=True):
+                outcome.accept(memory_id, duplicate)
+            return Decision(settled.drafts, outcome.encoded(), settled.mentions)
 
-        wanted = [twin for twin in twins if twin is not None]
         if validate_only:
             head = await self._ledger.head(namespace)
-            stored = await self._ledger.twins(namespace, wanted, now=now)
+            stored = await self._ledger.twins(namespace, episodes.twins, now=now)
             decision = decide({memory.memory_id: memory for memory in stored})
             changes = tuple(
                 Change(
@@ -111,16 +100,16 @@ class Remembering:
                 for d in decision.drafts
             )
             committed = Committed(changes=changes, outcome=decision.outcome, revision=head.revision)
-            return await self._written(namespace, committed, Durability.ACCEPTED, known, now)
+            return await self._written(namespace, committed, Durability.ACCEPTED, episodes.known, now)
         return await self._commit(
             namespace,
-            [e.memory_id for e in episodes],
+            episodes.memory_ids,
             decide,
             call,
             now,
-            twins=wanted,
-            known=known,
-            vectors=vectors_at_hand(self._embedder, episodes),
+            twins=episodes.twins,
+            known=episodes.known,
+            vectors=vectors_at_hand(self._embedder, episodes.memories),
         )
 
     async def create(self, namespace: str, new: NewMemory, call: Call) -> Written:
@@ -284,30 +273,6 @@ class Remembering:
             duplicates=outcome.duplicates,
             known=there,
             guard_skipped=outcome.guard_skipped,
-        )
-
-    def _episode(
-        self, namespace: str, scope: Scope, message: Message, metadata: Mapping[str, MetadataValue], now: Instant
-    ) -> Memory:
-        said = now if message.create_time is None else message.create_time
-        return Memory(
-            namespace=namespace,
-            memory_id=self._ids.new_id(),
-            text=message.content,
-            kind=MemoryKind.EPISODE,
-            scope=scope,
-            metadata=metadata,
-            create_time=said,
-            valid_from=said,
-            provenance=(
-                Provenance(
-                    session_id=scope.session_id or "",
-                    message_id=message.message_id,
-                    role=message.role,
-                    actor_id=message.actor_id,
-                    create_time=said,
-                ),
-            ),
         )
 
     def _memory(self, namespace: str, new: NewMemory, now: Instant) -> Memory:

@@ -68,7 +68,8 @@ def read(*facts: object, **top: object) -> Any:
 def test_whatever_comes_is_facts_within_the_limits_or_problems(output: str) -> None:
     extraction = read_extraction(output)
     if extraction.problems:
-        assert not (extraction.facts or extraction.forget)
+        assert not extraction.facts
+        assert not extraction.forget
         assert len(extraction.problems) <= MAX_PROBLEMS
         assert all(problem.startswith("$") and len(problem) < 400 for problem in extraction.problems)
     assert len(extraction.facts) <= MAX_FACTS

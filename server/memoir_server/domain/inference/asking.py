@@ -61,7 +61,12 @@ def ask_again(text: PromptText, asked: Prompt, output: str, problems: Sequence[s
     so that it comes from the provider's cache."""
     wrong = block("answer", [data_line(text=shortened(output, MAX_REPAIRED))])
     found = block("problems", [data_line(problem=problem) for problem in problems])
-    return replace(asked, content=(*asked.content, TextPart(f"{text.text}\n{wrong}\n{found}")))
+    return replace(
+        asked,
+        name=text.name,
+        version=f"v{text.version}",
+        content=(*asked.content, TextPart(f"{text.text}\n{wrong}\n{found}")),
+    )
 
 
 def ask_image(text: PromptText, image: ImagePart) -> Prompt:

@@ -162,7 +162,13 @@ _PATTERNS: Final[tuple[tuple[DataCategory, re.Pattern[str], Callable[[str], bool
             0,
             _always,
         ),
-        (DataCategory.SECRET, rf"(?:{_KEY_WORDS}){_IS}[\"'`“«]?(?P<data>[^\s\"'`”»]{{4,200}})", re.I, _secret_valid),
+        (
+            DataCategory.SECRET,
+            # Punctuation after it belongs to the sentence.
+            rf"(?:{_KEY_WORDS}){_IS}[\"'`“«]?(?P<data>[^\s\"'`”»]{{3,199}}[^\s\"'`”».,;:)])",
+            re.I,
+            _secret_valid,
+        ),
         (DataCategory.SECRET, r"\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]{1,100}:(?P<data>[^\s/@]{1,200})@", re.I, _always),
         (
             DataCategory.EMAIL,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -123,6 +123,18 @@ class Policy:
     def cleared(self, text: str) -> str:
         """The text with what is hidden masked. A model can only know what it saw, but it may make things up."""
         return masked(text, self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """How each namespace remembers: by a policy of its own, or by the one for all."""
+
+    default: Policy = field(default_factory=Policy)
+    namespaces: Mapping[str, Policy] = field(default_factory=dict)
+
+    def of(self, namespace: str) -> Policy:
+        """The policy of a namespace."""
+        return self.namespaces.get(namespace, self.default)
 
 
 def checked_instruction(instruction: str, field: str) -> str:
