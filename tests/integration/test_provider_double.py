@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -261,7 +262,9 @@ def test_a_client_that_gives_up_is_seen(double: ProviderDouble, gpt: openai.Open
     double.says(Hangs())
     with pytest.raises(openai.APITimeoutError):
         chat(gpt, timeout=0.3)
-    double.stop()
+    until = time.monotonic() + 20
+    while not double.calls[0].given_up and time.monotonic() < until:
+        time.sleep(0.01)
     assert [call.given_up for call in double.calls] == [True]
 
 

@@ -1,15 +1,13 @@
-"""The double's HTTP server: on a free port of the loopback interface, in a thread, for as long as its block."""
+"""The double's HTTP server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-import threading
 import time
 from collections.abc import Collection, Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -33,16 +31,15 @@ from tests.provider_double.exchange import (
     Script,
     Usage,
 )
+from tests.provider_double.loopback import LoopbackServer
 
 KEY: Final = "sk-double-0123456789abcdef"
 """The key that is accepted."""
-_START_SECONDS: Final = 20.0
-_LARGEST: Final = 64 * 1024 * 1024
 _BEDROCK: Final = re.compile(r"/model/([^/]+)/invoke")
 _VERTEX: Final = re.compile(r"/v1/projects/[^/]+/locations/[^/]+/publishers/anthropic/models/([^/:]+):rawPredict")
 
 
-class ProviderDouble:
+class ProviderDouble(LoopbackServer):
     """Speaks the APIs under one address: `url` for Anthropic, Bedrock and Vertex, `url/v1` for OpenAI.
 
     Requests that no exchange of the script is for are refused, and kept in `unmatched`; embeddings need no exchange.
@@ -66,6 +63,7 @@ class ProviderDouble:
         models: Collection[str] | None = None,
         embeddings: EmbeddingLimits | None = None,
     ) -> None:
+        super().__init__("provider-double")
         self.script = Script()
         self.calls: list[Call] = []
         self.unmatched: list[Asked] = []
@@ -77,36 +75,6 @@ class ProviderDouble:
         self._models = models
         self._prompt_cache = messages_api.PromptCache()
         self._prefix_cache = chat_api.PrefixCache()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._started = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._serve, name="provider-double", daemon=True)
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        """http://127.0.0.1:port."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        if not self._started.wait(_START_SECONDS):
-            raise TimeoutError("the double did not start")
-        if self._failure is not None:
-            raise self._failure
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Ends the server; connections break. Nobody listens on the port afterwards."""
-        if self._loop is not None and self._stopping is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(_START_SECONDS)
 
     def says(self, *outputs: str | Answer, **match: Any) -> None:
         """Adds an exchange: these answers, one after the other, to requests that match (see `Match`)."""
@@ -117,29 +85,7 @@ class ProviderDouble:
         """Requests that passed the checks, in the order in which they came."""
         return [call.asked for call in self.calls if call.asked and api in ("", call.asked.api)]
 
-    def _serve(self) -> None:
-        try:
-            asyncio.run(self._run())
-        except BaseException as error:  # noqa: BLE001 - told to whoever started it
-            self._failure = error
-            self._started.set()
-
-    async def _run(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        application = web.Application(client_max_size=_LARGEST)
-        application.router.add_post("/{path:.*}", self._handle)
-        runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", self.port)
-            await site.start()
-            self.port = runner.addresses[0][1]
-            self._started.set()
-            await self._stopping.wait()
-        finally:
-            await runner.cleanup()
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         try:
             body = json.loads(raw)
@@ -191,8 +137,7 @@ class ProviderDouble:
         self, request: web.Request, call: Call, asked: Asked, answer: Answer, number: int
     ) -> web.StreamResponse:
         if isinstance(answer, Hangs):
-            assert self._stopping is not None
-            await self._stopping.wait()
+            await self.until_stopped()
             return _json(503, b"{}")
         if isinstance(answer, Refuses):
             return self._refuse(asked.api, answer, number)
