@@ -145,12 +145,7 @@ def differences(exchange: Exchange, outcome: Outcome) -> list[str]:
     if len(changes) != len(expect["changes"]):
         found.append(f"{len(changes)} changes, expected {len(expect['changes'])}: {[_brief(c) for c in changes]}")
     for position, (change, wanted) in enumerate(zip(changes, expect["changes"], strict=False)):
-        seen = _seen(change)
-        found.extend(
-            f"changes[{position}].{key}: {seen[key]!r}, expected {value!r}"
-            for key, value in _instants(wanted).items()
-            if seen[key] != value
-        )
+        found.extend(f"changes[{position}].{line}" for line in mismatches(_seen(change), wanted))
     dropped = [{"text": each.text, "reason": each.reason.name} for each in outcome.dropped]
     if dropped != expect.get("dropped", []):
         found.append(f"dropped: {dropped}, expected {expect.get('dropped', [])}")
@@ -178,6 +173,13 @@ def _seen(change: InferredChange) -> dict[str, Any]:
         "relations": [[each.subject, each.predicate, each.object] for each in memory.relations],
         "reason": change.reason,
     }
+
+
+def mismatches(seen: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Fields of a change that are not as the exchange expects; `seen` has times as instants."""
+    return [
+        f"{key}: {seen[key]!r}, expected {value!r}" for key, value in _instants(wanted).items() if seen[key] != value
+    ]
 
 
 def _instants(wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,6 @@ def error(refusal: Refuses, number: int) -> bytes:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -30,6 +30,7 @@ class ScriptedReasoner(Reasoner):
     answers: list[Answered] = field(default_factory=list)
     answering: Answering | None = None
     asked: list[Prompt] = field(default_factory=list)
+    deadlines: list[float | None] = field(default_factory=list)
 
     @property
     def model(self) -> str:
@@ -54,6 +55,7 @@ class ScriptedReasoner(Reasoner):
 
     async def ask(self, prompt: Prompt, *, namespace: str, deadline: float | None = None) -> Reply:
         self.asked.append(prompt)
+        self.deadlines.append(deadline)
         answer = await self.answering(prompt) if self.answering else self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

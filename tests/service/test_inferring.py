@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from golden_inference.exchange import Exchange, instant, load_all
+from golden_inference.exchange import Exchange, load_all
+from golden_inference.replay import mismatches
 from memoir_server.domain.change import ActorKind, EventType
 from memoir_server.domain.conversation import AddMode, Message
 from memoir_server.domain.errors import FieldInvalid, RequestIdReused
@@ -100,10 +101,7 @@ async def test_exchange_gives_the_expected_changes(exchange: Exchange, memoir: M
             "relations": [[each.subject, each.predicate, each.object] for each in item.memory.relations],
             "reason": item.reason,
         }
-        for key, value in change.items():
-            if key in ("from", "until", "said") and value is not None:
-                value = instant(value)
-            assert (key, seen[key]) == (key, value)
+        assert mismatches(seen, change) == []
     stored = {memory.memory_id: memory for memory in await memoir.listed(exchange.scope.owner, include_superseded=True)}
     for item in inferred.items:
         if item.action is Action.DELETED:
@@ -364,25 +362,12 @@ async def test_a_failed_window_ends_the_others(memoir: Memoir, world: World) -> 
 
 
 async def test_the_model_is_given_less_than_the_callers_deadline(memoir: Memoir, world: World) -> None:
-    ana = assistant(memoir, world.ids)
-    loop = asyncio.get_running_loop()
-
-    async def answering(prompt: Prompt) -> Answered:
-        return facts(TEA)
-
-    ana.reasoner.answering = answering
-    deadlines: list[float | None] = []
-    ask = ana.reasoner.ask
-
-    async def noting(prompt: Prompt, *, namespace: str, deadline: float | None = None) -> Any:
-        deadlines.append(deadline)
-        return await ask(prompt, namespace=namespace, deadline=deadline)
-
-    ana.inferring._reasoner = type("Noting", (), {"ask": staticmethod(noting), "model": "m"})()
-    end = loop.time() + 10
+    ana = assistant(memoir, world.ids, facts(TEA))
+    end = asyncio.get_running_loop().time() + 10
     await ana.add(SAID, call=calling(10))
-    assert deadlines[0] is not None
-    assert deadlines[0] < end - 1.5
+    (deadline,) = ana.reasoner.deadlines
+    assert deadline is not None
+    assert deadline < end - 1.5
 
 
 @pytest.mark.parametrize("kind", [StoreKind.INDEX, StoreKind.EMBEDDER])

@@ -78,6 +78,8 @@ class Server:
             await parts.embedder.open()
         except EmbedderMismatch as mismatch:
             raise SettingsError(mismatch.key, mismatch.value, f"is not so: {mismatch.reason}", mismatch.fix) from None
+        if parts.inference is not None:
+            closing.push_async_callback(parts.inference.reasoner.close)
         parts.validator.self_test(parts.contract)
         # Closed even when opening fails half-way.
         closing.push_async_callback(parts.ledger.close)
@@ -94,6 +96,9 @@ class Server:
         await parts.projector.start()
         closing.push_async_callback(parts.resets.stop)
         await parts.resets.start()
+        if parts.inference is not None:
+            closing.push_async_callback(parts.inference.ingesting.stop)
+            await parts.inference.ingesting.start()
         closing.push_async_callback(parts.sweeper.stop)
         await parts.sweeper.start()
         closing.push_async_callback(parts.accesses.stop)

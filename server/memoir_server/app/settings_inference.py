@@ -68,7 +68,8 @@ class InferenceSettings:
     max_windows: int = 32
     """Portions that one add may have; a larger one is refused."""
     cosine: float = 0.35
-    """Cosine from which a stored memory may be about the same thing as a new fact, and is reconciled with it."""
+    """Cosine from which a stored memory may be about the same thing as a new fact, and is reconciled with it; -1: the
+    nearest always are."""
     nearest: int = 6
     """Stored memories looked at for each new fact."""
 
@@ -80,8 +81,8 @@ class InferenceSettings:
             if value < minimum:
                 raise SettingsError(f"inference.{name}", value, f"is below {minimum}", f"give {minimum} or more")
         # So written that NaN is refused too.
-        if not 0 <= self.cosine <= 1:
-            raise SettingsError("inference.cosine", self.cosine, "is not a cosine threshold", "give one from 0 to 1")
+        if not -1 <= self.cosine <= 1:
+            raise SettingsError("inference.cosine", self.cosine, "is not a cosine", "give one from -1 to 1")
 
     def policies(self) -> Policies:
         """The policy of each namespace. Raises SettingsError."""
