@@ -18,6 +18,7 @@ from memoir_server.domain.conversation import Message
 from memoir_server.domain.errors import IngestionNotFound, RequestIdReused, StoreUnavailable
 from memoir_server.domain.inference.failure import InferenceFailed
 from memoir_server.domain.inference.order import Order
+from memoir_server.domain.inference.usage import Usage
 from memoir_server.domain.ingestion import Ingestion, IngestionEnd, IngestionState
 from memoir_server.domain.memory import Memory, MemoryKind, Moment, Role, Scope
 from memoir_server.domain.mutation import Committed, Decision, Mutation
@@ -64,7 +65,9 @@ class Inferring:
         finally:
             self.in_hand -= 1
 
-    async def keep(self, order: Order, call: Call, why: str, *, ending: IngestionEnd | None = None) -> Committed:
+    async def keep(
+        self, order: Order, call: Call, why: str, *, ending: IngestionEnd | None = None, usage: Usage | None = None
+    ) -> Committed:
         return await self._store(order, call, MemoryKind.EPISODE, ending)
 
     async def _store(self, order: Order, call: Call, kind: MemoryKind, ending: IngestionEnd | None) -> Committed:

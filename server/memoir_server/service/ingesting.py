@@ -21,6 +21,7 @@ from memoir_server.domain.change import Change
 from memoir_server.domain.errors import IngestionLost, StoreUnavailable
 from memoir_server.domain.inference.failure import InferenceFailed
 from memoir_server.domain.inference.order import Order
+from memoir_server.domain.inference.usage import Usage
 from memoir_server.domain.ingestion import Ingestion, IngestionEnd, IngestionState
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.store import Durability
@@ -63,7 +64,9 @@ class Inference(Protocol):
         """Infers and commits. Raises InferenceFailed, IngestionLost, StoreUnavailable, EmbedderUnavailable."""
         ...
 
-    async def keep(self, order: Order, call: Call, why: str, *, ending: IngestionEnd | None = None) -> object:
+    async def keep(
+        self, order: Order, call: Call, why: str, *, ending: IngestionEnd | None = None, usage: Usage | None = None
+    ) -> object:
         """Keeps the messages as they are, because inference was given up. Raises IngestionLost, StoreUnavailable."""
         ...
 
@@ -225,7 +228,7 @@ class Ingesting:
             if failure.passing and not late:
                 await self._postpone(ingestion, failure.why, failure.retry_after)
                 return
-            await self._give_up(ingestion, order, call, failure.why)
+            await self._give_up(ingestion, order, call, failure.why, failure.usage)
         except (IngestionLost, StoreUnavailable):
             raise
         except Exception as defect:
@@ -234,7 +237,7 @@ class Ingesting:
             if ingestion.attempts < MAX_DEFECTS:
                 await self._postpone(ingestion, why, None)
             else:
-                await self._give_up(ingestion, order, call, why)
+                await self._give_up(ingestion, order, call, why, None)
         else:
             self._note_end(ingestion, IngestionState.SUCCEEDED)
 
@@ -247,9 +250,9 @@ class Ingesting:
         _retries.add(1)
         logger.warning("ingestion %s is tried again in %.1f s: %s", ingestion.ingestion_id, seconds, why)
 
-    async def _give_up(self, ingestion: Ingestion, order: Order, call: Call, why: str) -> None:
+    async def _give_up(self, ingestion: Ingestion, order: Order, call: Call, why: str, usage: Usage | None) -> None:
         ending = IngestionEnd(ingestion.ingestion_id, ingestion.attempts, why)
-        await self._inference.keep(order, call, why, ending=ending)
+        await self._inference.keep(order, call, why, ending=ending, usage=usage)
         self._note_end(ingestion, IngestionState.FAILED)
         logger.error("ingestion %s was given up, its messages are kept as they are: %s", ingestion.ingestion_id, why)
 
