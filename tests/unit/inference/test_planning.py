@@ -158,7 +158,8 @@ def test_what_is_known_in_the_same_words_is_unchanged() -> None:
         (stored(text="Nora moved to Ghent!"), True),
         (stored(text="Nora moved to Gent."), False),
         (stored(text="Nora moved to Ghent.", valid_until=5000), False),
-        (stored(text="Nora moved to Ghent.", valid_from=1001), False),
+        (stored(text="Nora moved to Ghent.", valid_from=1001), True),
+        (stored(text="Nora moved to Ghent.", valid_from=1001 + 86_400_000_000), False),
         (stored(text="Nora moved to Ghent.", valid_from=None), True),
         (stored(text="Nora moved to Ghent.", kind=MemoryKind.EPISODE), False),
     ],
@@ -166,6 +167,13 @@ def test_what_is_known_in_the_same_words_is_unchanged() -> None:
 def test_what_says_a_fact_already(memory: Memory, says: bool) -> None:
     (fact,) = grounded(extracted())
     assert says_already(memory, fact) is says
+
+
+def test_a_dated_fact_is_not_said_by_a_memory_that_begins_later() -> None:
+    (fact,) = grounded(extracted(valid_from="1970-01-01"))
+    assert fact.validity.dated
+    assert says_already(stored(text="Nora moved to Ghent.", valid_from=0), fact)
+    assert not says_already(stored(text="Nora moved to Ghent.", valid_from=1), fact)
 
 
 def test_an_update_keeps_what_was_there_and_adds_the_source() -> None:

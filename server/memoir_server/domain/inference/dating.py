@@ -27,11 +27,13 @@ YEARS_AHEAD: Final = 100
 @dataclass(frozen=True, slots=True)
 class Validity:
     """`valid_from` None: from the beginning of time, where only the end is known. Never empty: valid_from lies before
-    valid_until. `corrected`: the model's date gave way to the words or to none."""
+    valid_until. `corrected`: the model's date gave way to the words or to none. `dated`: the conversation tells when it
+    began; else it is taken to be true from when it was said."""
 
     valid_from: Instant | None
     valid_until: Instant | None
     corrected: bool = False
+    dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,15 @@ def validity_of(*, when: str, valid_from: str, valid_until: str, said: Instant) 
 
 def _interval(begin: _Period | None, end: _Period | None, said: Instant, *, corrected: bool) -> Validity:
     if end is None:
-        return Validity(said if begin is None else begin.start, None, corrected)
+        return Validity(said if begin is None else begin.start, None, corrected, dated=begin is not None)
     if begin is None:
         return Validity(said if said < end.start else None, end.start, corrected)
     if begin.start < end.start:
-        return Validity(begin.start, end.start, corrected)
+        return Validity(begin.start, end.start, corrected, dated=True)
     # "Only in 2019" is given as from 2019 until 2019.
     if begin.start < end.end and begin.start == end.start:
-        return Validity(begin.start, end.end, corrected)
-    return Validity(begin.start, None, corrected=True)
+        return Validity(begin.start, end.end, corrected, dated=True)
+    return Validity(begin.start, None, corrected=True, dated=True)
 
 
 _ISO: Final = re.compile(

@@ -148,10 +148,18 @@ def merge(parts: Iterable[Settled]) -> Settled:
     return Settled(tuple(facts[key][at] for key, at in order), tuple(forget.values()), tuple(dropped))
 
 
+_SAME_DAY: Final = 86_400_000_000
+"""Microseconds."""
+
+
 def says_already(memory: Memory, fact: GroundedFact) -> bool:
-    """Whether a stored memory of the same owner says the fact in the same words, and holds at least as long."""
+    """Whether a stored memory of the same owner says the fact in the same words, and holds at least as long.
+
+    A fact without a date of its own is true from when it was said, and when that was is no part of what it says: of two
+    messages sent at the same time either may be stored first. So it may begin up to a day before the memory."""
     begin, end = fact.validity.valid_from, fact.validity.valid_until
-    held = memory.valid_from is None or (begin is not None and memory.valid_from <= begin)
+    slack = 0 if fact.validity.dated else _SAME_DAY
+    held = memory.valid_from is None or (begin is not None and memory.valid_from <= begin + slack)
     lasting = memory.valid_until is None or (end is not None and memory.valid_until >= end)
     return memory.kind is not MemoryKind.EPISODE and held and lasting and fact_key(memory.text) == fact.key
 
