@@ -12,6 +12,7 @@ from typing import Any
 from golden_inference.exchange import Answer, Exchange, load_all
 from golden_inference.replay import mismatches
 from memoir.v1 import common_pb2, memory_pb2
+from memoir_conformance.reasoner_suite import IMAGE
 from memoir_server.domain.inference.planning import CONFIDENCE_KEY
 from memoir_server.domain.inference.policy import INFERRED_KINDS, ConflictRule, DataRule, Policy
 from memoir_server.domain.memory import Memory, Scope
@@ -25,7 +26,7 @@ CORPUS: Sequence[Exchange] = [
     # Windows have one size per server.
     exchange
     for exchange in load_all()
-    if exchange.budget is None and not exchange.images
+    if exchange.budget is None
 ]
 FORMS: Mapping[str, str] = {"extract": "remember", "procedure": "remember", "reconcile": "reconcile"}
 """Name of the tool that a prompt asks with."""
@@ -34,10 +35,11 @@ _REPAIR = "Your answer to the question above could not be used."
 
 @dataclass(slots=True)
 class Counts:
-    """Questions that reached the provider, by how many an add took: repairs apart."""
+    """Questions that reached the provider, by how many an add took: repairs and descriptions of images apart."""
 
     adds: Counter[int] = field(default_factory=Counter)
     repairs: int = 0
+    images: int = 0
     input_tokens: int = 0
 
 
@@ -79,7 +81,9 @@ async def differences(exchange: Exchange, client: Client, double: ProviderDouble
 
     asked = [call.asked for call in double.calls[before:] if call.asked is not None]
     repairs = sum(_REPAIR in each.text for each in asked)
-    counts.adds[len(asked) - repairs] += 1
+    images = sum(bool(each.images) for each in asked)
+    counts.adds[len(asked) - repairs - images] += 1
+    counts.images += images
     counts.repairs += repairs
     counts.input_tokens += answer.usage.prompt_tokens
     found = []
@@ -107,7 +111,7 @@ def _say(double: ProviderDouble, answer: Answer) -> None:
     from tests.provider_double.exchange import Said as Words
 
     form = FORMS.get(answer.to, "")
-    contains = (_REPAIR,) if answer.to == "repair" else ()
+    contains = {"repair": (_REPAIR,), "describe-image": ("Describe this image.",)}.get(answer.to, ())
     double.script.add(Said(answers=[Words(output=answer.output)], match=Match(form=form, contains=contains), once=True))
 
 
@@ -139,6 +143,8 @@ def _addition(namespace: str, exchange: Exchange) -> memory_pb2.AddMemoriesReque
             message_id=turn.message_id,
         )
         write_time(message.create_time, turn.said)
+        for _ in range(exchange.images.get(turn.index, 0)):
+            message.images.add(data=IMAGE)
     return request
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from golden_inference.exchange import Exchange, load_all
 from golden_inference.replay import mismatches
+from memoir_conformance.reasoner_suite import IMAGE
 from memoir_server.domain.change import ActorKind, EventType
 from memoir_server.domain.conversation import AddMode, Message
 from memoir_server.domain.errors import FieldInvalid, RequestIdReused
@@ -18,7 +19,7 @@ from memoir_server.domain.inference.planning import Action
 from memoir_server.domain.inference.policy import DataRule, Policy
 from memoir_server.domain.ingestion import IngestionState
 from memoir_server.domain.memory import MemoryKind, Provenance, Role, Scope
-from memoir_server.domain.reasoning import Prompt, TokenUsage
+from memoir_server.domain.reasoning import ImagePart, Prompt, TokenUsage
 from memoir_server.domain.store import Durability, StoreKind
 from memoir_server.ports.reasoner import ReasonerOutput, ReasonerRefused, ReasonerTimeout, ReasonerUnavailable
 from memoir_server.service.inferred import Inferred, decode_inferred
@@ -28,7 +29,7 @@ from tests.service.inference import Answered, assistant, decisions, fact, facts
 
 TEA = fact("Ana likes tea.", "I like tea")
 SAID = "Well, I like tea with milk."
-EXCHANGES = [exchange for exchange in load_all() if not exchange.images]
+EXCHANGES = load_all()
 
 
 def actions(inferred: Inferred) -> list[str]:
@@ -44,7 +45,6 @@ def texts(inferred: Inferred) -> list[str]:
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.name)
 async def test_exchange_gives_the_expected_changes(exchange: Exchange, memoir: Memoir, world: World) -> None:
-    """Images apart: they are described before the service sees the messages."""
     memoir.clock.time = max(turn.said for turn in exchange.turns) + 1
     for memory in exchange.stored:
         await memoir.create(
@@ -67,6 +67,7 @@ async def test_exchange_gives_the_expected_changes(exchange: Exchange, memoir: M
             actor_id=turn.actor_id,
             message_id=turn.message_id,
             create_time=turn.said,
+            images=(ImagePart(IMAGE, "image/png"),) * exchange.images.get(turn.index, 0),
         )
         for turn in exchange.turns
     ]

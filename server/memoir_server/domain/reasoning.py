@@ -13,6 +13,20 @@ from typing import Final, TypeAlias
 
 IMAGE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """Media types of images that every provider takes."""
+_SIGNATURES: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+"""How files begin. WebP has its size in between."""
+
+
+def image_type(data: bytes) -> str | None:
+    """Media type of an image by how its file begins; None for what is none of `IMAGE_TYPES`."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((media_type for begin, media_type in _SIGNATURES if data.startswith(begin)), None)
 
 
 @dataclass(frozen=True, slots=True)

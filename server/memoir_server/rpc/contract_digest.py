@@ -2,4 +2,4 @@
 
 from typing import Final
 
-CONTRACT_SHA256: Final = "d7f5567e21548c7f48bfb40a645a9b839258d6244571499992a5ef411511d11c"
+CONTRACT_SHA256: Final = "ff8ff3c3fd85af9d1ff8e059ae5676a6acba541b2d7cd3dbb1d28b4f05a79f0d"

@@ -184,10 +184,10 @@ class Inferring:
         Raises InferenceFailed, IngestionLost, StoreUnavailable (for the ledger).
         """
         policy = self._policy(order)
-        turns = self._turns(order, policy)
         reserve = min(RESERVE_SECONDS, call.remaining() / 4)
         questions = Questions(self._reasoner, order.namespace, call.deadline - reserve)
         try:
+            turns = policy.hide(await _seen(order, questions))
             text = load("procedure" if is_trace(order.scope, turns) else "extract")
             windows = self._windows(turns, await self._earlier(order))
             extractions = await _all([questions.facts(text, window, policy) for window in windows])
@@ -229,6 +229,8 @@ class Inferring:
     ) -> Inferred:
         """Keeps the messages as EPISODEs, with what the policy hides masked; `why` goes into the answer and the
         history. Raises IngestionLost, StoreUnavailable."""
+        if images := sum(len(message.images) for message in order.messages):
+            why = f"{why}; {images} image{'s were' if images > 1 else ' was'} not kept"
         return await self._keeping.keep(
             order, self._hidden(order), call, why, ending=ending, usage=usage, validate_only=validate_only
         )
@@ -364,6 +366,16 @@ class _Adding:
     questions: Questions
     ending: IngestionEnd | None
     validate_only: bool
+
+
+async def _seen(order: Order, questions: Questions) -> tuple[Turn, ...]:
+    """The messages with their images described."""
+    turns = turns_of(order.messages, now=order.accepted)
+    texts = iter(await _all([questions.description(image) for message in order.messages for image in message.images]))
+    return tuple(
+        replace(turn, images=tuple(next(texts) for _ in message.images)) if message.images else turn
+        for turn, message in zip(turns, order.messages, strict=True)
+    )
 
 
 def _known(facts: Sequence[GroundedFact], stored: Sequence[Memory], owner: Scope) -> dict[int, Memory]:

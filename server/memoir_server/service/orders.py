@@ -12,6 +12,7 @@ from memoir_server.domain.inference.order import Order
 from memoir_server.domain.ingestion import Ingestion
 from memoir_server.domain.memory import Role
 from memoir_server.domain.metadata import decode_metadata, encode_metadata
+from memoir_server.domain.reasoning import ImagePart
 from memoir_server.service.call import Call
 
 
@@ -21,6 +22,7 @@ class _Message(msgspec.Struct, array_like=True, frozen=True):
     actor_id: str
     message_id: str
     create_time: int | None
+    images: list[tuple[str, bytes]] = []
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -41,7 +43,15 @@ def encode_work(order: Order, call: Call) -> bytes:
     return msgspec.msgpack.encode(
         _Work(
             messages=[
-                _Message(int(m.role), m.content, m.actor_id, m.message_id, m.create_time) for m in order.messages
+                _Message(
+                    int(m.role),
+                    m.content,
+                    m.actor_id,
+                    m.message_id,
+                    m.create_time,
+                    [(image.media_type, image.data) for image in m.images],
+                )
+                for m in order.messages
             ],
             metadata=encode_metadata(order.metadata),
             instruction=order.instruction,
@@ -66,6 +76,7 @@ def decode_work(ingestion: Ingestion, deadline: float) -> tuple[Order, Call]:
                 actor_id=m.actor_id,
                 message_id=m.message_id,
                 create_time=m.create_time,
+                images=tuple(ImagePart(data, media_type) for media_type, data in m.images),
             )
             for m in work.messages
         ],

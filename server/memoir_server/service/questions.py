@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from memoir_server.domain.inference.asking import ask_again, ask_decisions, ask_facts
+from memoir_server.domain.inference.asking import ask_again, ask_decisions, ask_facts, ask_image
 from memoir_server.domain.inference.extraction import Extraction, read_extraction
 from memoir_server.domain.inference.facts import GroundedFact, GroundedRequest
 from memoir_server.domain.inference.policy import Policy
@@ -13,7 +13,7 @@ from memoir_server.domain.inference.prompt_text import PromptText
 from memoir_server.domain.inference.reconciliation import Offers, Reconciliation, read_reconciliation
 from memoir_server.domain.inference.usage import Usage
 from memoir_server.domain.inference.windowing import Window
-from memoir_server.domain.reasoning import Prompt, TokenUsage
+from memoir_server.domain.reasoning import ImagePart, Prompt, TokenUsage
 from memoir_server.ports.reasoner import Reasoner, ReasonerError, ReasonerOutput
 from memoir_server.prompts import load
 
@@ -74,6 +74,14 @@ class Questions:
         items = len(facts) + len(forget)
         prompt = ask_decisions(load("reconcile"), facts, forget, offers)
         return await self._ask(prompt, lambda output: read_reconciliation(output, items=items))
+
+    async def description(self, image: ImagePart) -> str:
+        """What an image shows."""
+        prompt = ask_image(load("describe-image"), image)
+        output, problems = await self._output(prompt)
+        if problems:
+            raise AnswerUseless(f"the model's answer to {prompt.name!r} was of no use: {problems[0]}")
+        return output
 
     async def _ask(self, prompt: Prompt, read: Callable[[str], A]) -> A:
         output, problems = await self._output(prompt)
