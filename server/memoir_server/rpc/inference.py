@@ -14,7 +14,7 @@ from memoir_server.domain.inference.usage import Usage
 from memoir_server.domain.ingestion import IngestionState
 from memoir_server.domain.store import Durability
 from memoir_server.ports.ingestions import IngestionPosition
-from memoir_server.rpc.convert.inferred import write_inferred, write_usage
+from memoir_server.rpc.convert.inferred import write_dropped, write_inferred, write_usage
 from memoir_server.rpc.convert.memory import read_message, read_metadata, read_scope, write_scope
 from memoir_server.rpc.convert.time import write_time
 from memoir_server.rpc.incoming import Incoming
@@ -60,6 +60,7 @@ class InferenceMethods:
         )
         write_usage(response.usage, inferred.usage)
         write_inferred(response.changes, incoming.namespace, inferred.items)
+        write_dropped(response.dropped, inferred.dropped)
         return response
 
     async def get_ingestion(self, request: pb.GetIngestionRequest, incoming: Incoming) -> pb.GetIngestionResponse:

@@ -37,7 +37,7 @@ _UNGROUNDED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """Something that was left out: its text and quote as the model gave them, and why."""
+    """Something that was left out: its text and quote as the model gave them, what the policy hides masked, and why."""
 
     text: str
     quote: str
@@ -113,14 +113,14 @@ def settle(extraction: Extraction, turns: Sequence[Turn], policy: Policy) -> Set
     for fact in extraction.facts:
         settled = _settled(fact, source, policy)
         if isinstance(settled, DropReason):
-            dropped.append(Dropped(text=fact.text, quote=fact.quote, reason=settled))
+            dropped.append(_left_out(fact.text, fact.quote, settled, policy))
         else:
             facts.append(settled)
     forget: list[GroundedRequest] = []
     for request in extraction.forget:
         asked = _request(request, source)
         if isinstance(asked, DropReason):
-            dropped.append(Dropped(text=request.what, quote=request.quote, reason=asked))
+            dropped.append(_left_out(request.what, request.quote, asked, policy))
         else:
             forget.append(asked)
     return Settled(tuple(facts), tuple(forget), tuple(dropped))
@@ -162,6 +162,11 @@ def says_already(memory: Memory, fact: GroundedFact) -> bool:
     held = memory.valid_from is None or (begin is not None and memory.valid_from <= begin + slack)
     lasting = memory.valid_until is None or (end is not None and memory.valid_until >= end)
     return memory.kind is not MemoryKind.EPISODE and held and lasting and fact_key(memory.text) == fact.key
+
+
+def _left_out(text: str, quote: str, reason: DropReason, policy: Policy) -> Dropped:
+    # A model may make up a key as well as any other word.
+    return Dropped(text=policy.cleared(text), quote=policy.cleared(quote), reason=reason)
 
 
 def _settled(fact: Fact, source: Source, policy: Policy) -> GroundedFact | DropReason:

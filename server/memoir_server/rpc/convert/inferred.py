@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from memoir.v1 import memory_pb2 as pb
+from memoir_server.domain.inference.facts import Dropped, DropReason
 from memoir_server.domain.inference.usage import Usage
 from memoir_server.rpc.convert.memory import write_duplicate, write_memory
 from memoir_server.service.inferred import InferredItem
@@ -25,6 +26,22 @@ def write_inferred(changes: Any, namespace: str, items: Sequence[InferredItem]) 
             change.memory.memory_id = item.memory_id
         if item.duplicate is not None:
             write_duplicate(change.duplicate, item.duplicate)
+
+
+_REASONS: Final = {
+    DropReason.QUOTE_NOT_FOUND: pb.DroppedFact.REASON_QUOTE_NOT_FOUND,
+    DropReason.QUOTE_TOO_SHORT: pb.DroppedFact.REASON_QUOTE_TOO_SHORT,
+    DropReason.KIND_NOT_WANTED: pb.DroppedFact.REASON_KIND_NOT_WANTED,
+    DropReason.PERSONAL_DATA: pb.DroppedFact.REASON_PERSONAL_DATA,
+    DropReason.SAID_TWICE: pb.DroppedFact.REASON_SAID_TWICE,
+    DropReason.NOT_THE_USERS_REQUEST: pb.DroppedFact.REASON_NOT_THE_USERS_REQUEST,
+}
+
+
+def write_dropped(target: Any, dropped: Sequence[Dropped]) -> None:
+    """Adds a DroppedFact for each thing that was left out."""
+    for each in dropped:
+        target.add(text=each.text, quote=each.quote, reason=_REASONS[each.reason])
 
 
 def write_usage(target: pb.InferenceUsage, usage: Usage) -> None:
