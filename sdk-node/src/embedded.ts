@@ -4,7 +4,7 @@
 export const PACKAGE_VERSION = "0.1.0";
 
 /** SHA-256 of the contract this package was generated from; sent with every call as `x-memoir-contract`. */
-export const CONTRACT_SHA256 = "ff8ff3c3fd85af9d1ff8e059ae5676a6acba541b2d7cd3dbb1d28b4f05a79f0d";
+export const CONTRACT_SHA256 = "94c0a691e693f4daa33cebe2463822f934d5bd3b15651b1f0a290d3a4c5b57e7";
 
 /** When and how often a failed attempt is repeated; `proto/retry-policy.json` explains the fields. */
 export const RETRY_POLICY = {

@@ -97,6 +97,8 @@ export interface DeleteResult {
   readonly deletedCount: number;
   readonly revision: bigint;
   readonly durability: Durability;
+  /** Of `delete` only: memories that were taken from the message of the EPISODE that was deleted; they stay. */
+  readonly derived: readonly string[];
   readonly message: wire.DeleteMemoryResponse | wire.BatchDeleteMemoriesResponse;
 }
 
@@ -152,6 +154,7 @@ export function deleteResultFromProto(
     deletedCount: "deletedCount" in message ? message.deletedCount : Number(message.revision > 0n),
     revision: message.revision,
     durability: DURABILITY.decode(message.durability),
+    derived: "derived" in message ? message.derived : [],
     message,
   };
 }

@@ -98,11 +98,13 @@ class CreateManyResult:
 
 @dataclass(frozen=True, slots=True)
 class DeleteResult:
-    """What `delete` and `delete_many` did; revision is 0 when nothing was there and that was allowed."""
+    """What `delete` and `delete_many` did; revision is 0 when nothing was there and that was allowed. `derived`, of
+    `delete` only: memories that were taken from the message of the EPISODE that was deleted; they stay."""
 
     deleted_count: int
     revision: int
     durability: Durability
+    derived: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,31 @@ async def test_a_field_that_mode_infer_does_not_take(client: Client, double: Pro
     assert double.calls == []
 
 
+async def test_deleting_an_episode_names_what_was_taken_from_its_message(
+    client: Client, double: ProviderDouble
+) -> None:
+    session = common_pb2.Scope(user_id="ana", session_id="s-1")
+    await add(client, SAID, scope=session, mode=memory_pb2.ADD_MODE_VERBATIM)
+    double.says(facts(TEA, fact("Ana takes milk.", "tea with milk")), form="remember")
+    double.says(decisions(), form="reconcile")
+    taken = await add(client, SAID, scope=session)
+    # The same message id, in another session and of another user.
+    other = common_pb2.Scope(user_id="ana", session_id="s-2")
+    await add(client, SAID, scope=other, mode=memory_pb2.ADD_MODE_VERBATIM)
+    await add(client, SAID, scope=common_pb2.Scope(user_id="bo", session_id="s-1"))
+    request = memory_pb2.ListMemoriesRequest(scope=session, page_size=10)
+    listed = (await client.memory.ListMemories(request, timeout=TIMEOUT)).memories
+    (episode,) = [memory for memory in listed if memory.kind == memory_pb2.MEMORY_KIND_EPISODE]
+    deletion = memory_pb2.DeleteMemoryRequest(memory_id=episode.memory_id, request_id="d1")
+    answer = await client.memory.DeleteMemory(deletion, timeout=TIMEOUT)
+    assert sorted(answer.derived) == sorted(change.memory.memory_id for change in taken.changes)
+    assert await client.memory.DeleteMemory(deletion, timeout=TIMEOUT) == answer
+    # They stay until they are asked for.
+    fact_id = answer.derived[0]
+    deletion = memory_pb2.DeleteMemoryRequest(memory_id=fact_id)
+    assert not (await client.memory.DeleteMemory(deletion, timeout=TIMEOUT)).derived
+
+
 @pytest.mark.timeout(300)
 async def test_the_authored_exchanges_over_the_wire(client: Client, double: ProviderDouble) -> None:
     counts = Counts()

@@ -474,12 +474,14 @@ class DeleteMemoryRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., memory_id: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., allow_missing: bool = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteMemoryResponse(_message.Message):
-    __slots__ = ("revision", "durability")
+    __slots__ = ("revision", "durability", "derived")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    DERIVED_FIELD_NUMBER: _ClassVar[int]
     revision: int
     durability: _common_pb2.Durability
-    def __init__(self, revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ...) -> None: ...
+    derived: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., derived: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BatchDeleteMemoriesRequest(_message.Message):
     __slots__ = ("namespace", "memory_ids", "reason", "allow_missing", "durability", "request_id")

@@ -2,4 +2,4 @@
 
 from typing import Final
 
-CONTRACT_SHA256: Final = "ff8ff3c3fd85af9d1ff8e059ae5676a6acba541b2d7cd3dbb1d28b4f05a79f0d"
+CONTRACT_SHA256: Final = "94c0a691e693f4daa33cebe2463822f934d5bd3b15651b1f0a290d3a4c5b57e7"

@@ -227,8 +227,12 @@ class MemoryService:
             reason=request.reason,
             allow_missing=request.allow_missing,
         )
-        deleted = len(_of_types(written, EventType.DELETED))
-        return pb.DeleteMemoryResponse(revision=written.revision if deleted else 0, durability=_durability(written))
+        deleted = _of_types(written, EventType.DELETED)
+        response = pb.DeleteMemoryResponse(revision=written.revision if deleted else 0, durability=_durability(written))
+        for change in deleted:
+            if change.before is not None:
+                response.derived.extend(await self._remembering.derived_from(incoming.namespace, change.before))
+        return response
 
     async def BatchDeleteMemories(
         self, request: pb.BatchDeleteMemoriesRequest, incoming: Incoming

@@ -12,8 +12,10 @@ from memoir_server.domain.change import Change, Draft, EventType
 from memoir_server.domain.conversation import AddMode, MemoryPatch, Message, NewMemory
 from memoir_server.domain.duplicate import Duplicate, Twin, twin_of_memory
 from memoir_server.domain.errors import EtagMismatch, FeatureDisabled, MemoirError, MemoryNotFound
-from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Scope, make_memory
+from memoir_server.domain.filter import NOT_SAID, And, Compare, Operator
+from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Provenance, Scope, make_memory
 from memoir_server.domain.mutation import Committed, Decide, Decision, Mutation, ReadyVectors
+from memoir_server.domain.selection import Selection
 from memoir_server.domain.store import Durability
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock, IdSource
@@ -29,6 +31,8 @@ from memoir_server.service.outcomes import Outcome, Written, decode_outcome
 
 __all__ = ["Remembering", "Written"]
 
+MAX_DERIVED: Final = 100
+"""Memories that the answer to a deletion names (contract)."""
 _EXACT: Final = "exact"
 _NEAR: Final = "near"
 
@@ -219,6 +223,25 @@ class Remembering:
             )
 
         return await self._commit(namespace, memory_ids, decide, call, now)
+
+    async def derived_from(self, namespace: str, episode: Memory) -> Sequence[str]:
+        """Ids of the memories whose first source is the message of an EPISODE, closed ones too, newest first, at most
+        MAX_DERIVED; none where the message has no id."""
+        source = episode.provenance[0] if episode.provenance else Provenance()
+        if episode.kind is not MemoryKind.EPISODE or not source.message_id:
+            return ()
+        now = self._clock.now()
+        of_message = Compare("message_id", Operator.EQUAL, source.message_id)
+        selection = Selection(
+            scope=episode.scope.owner,
+            filter=And((of_message, NOT_SAID)),
+            include_superseded=True,
+            reference=now,
+            now=now,
+        )
+        found = await self._ledger.list_memories(namespace, selection, after=None, limit=MAX_DERIVED)
+        # Ids of messages are the caller's, and may be those of each session.
+        return [m.memory_id for m in found if m.provenance[0].session_id == source.session_id]
 
     async def _commit(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 
 from memoir_server.domain.embedding import EmbedKind, Vectors
 from memoir_server.domain.errors import StoreUnavailable
-from memoir_server.domain.filter import Compare, Not, Operator
+from memoir_server.domain.filter import NOT_SAID
 from memoir_server.domain.inference.reconciliation import MAX_OFFERED
 from memoir_server.domain.memory import Memory, MemoryKind, Scope
 from memoir_server.domain.mutation import ReadyVectors
@@ -36,9 +36,6 @@ WAIT_SECONDS: Final = 1.0
 """Longest wait for the index to have what was written before."""
 _UNAPPLIED: Final = 512
 """Memories that the index does not have yet, looked at one by one."""
-
-NOT_SAID: Final = Not(Compare("kind", Operator.EQUAL, "MEMORY_KIND_EPISODE"))
-"""What is known, and not merely what was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

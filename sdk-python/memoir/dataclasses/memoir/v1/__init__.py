@@ -2200,6 +2200,12 @@ class DeleteMemoryResponse(betterproto2.Message):
     Durability reached.
     """
 
+    derived: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Where an EPISODE was deleted: ids of the memories that were taken from its message (the first source of theirs), at
+    most 100, as they are now. They stay; BatchDeleteMemories removes them too, where that is wanted.
+    """
+
 
 default_message_pool.register_message("memoir.v1", "DeleteMemoryResponse", DeleteMemoryResponse)
 
