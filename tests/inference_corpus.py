@@ -47,7 +47,6 @@ def settings_of(double: ProviderDouble, directory: Path, *, adapter: str = "anth
     """Settings of a server whose model is the double, with the policies that the exchanges ask for."""
     key = directory / "provider-key"
     key.write_text(double.key, encoding="utf-8")
-    policies = {namespace_of(each): written for each in CORPUS if (written := _written(each.policy))}
     return {
         "reasoner__adapter": adapter,
         "reasoner__model": "double-1",
@@ -58,8 +57,13 @@ def settings_of(double: ProviderDouble, directory: Path, *, adapter: str = "anth
         "reasoner__concurrency": "1",
         # Whatever is stored is offered: the hash embedder knows no meaning.
         "inference__cosine": "-1",
-        "inference__namespaces": json.dumps(policies),
+        "inference__namespaces": json.dumps(policies_of(CORPUS)),
     }
+
+
+def policies_of(exchanges: Sequence[Exchange]) -> dict[str, dict[str, object]]:
+    """Settings of the namespaces in which exchanges take place."""
+    return {namespace_of(each): written for each in exchanges if (written := _written(each.policy))}
 
 
 def namespace_of(exchange: Exchange) -> str:
@@ -71,13 +75,13 @@ async def differences(exchange: Exchange, client: Client, double: ProviderDouble
     """Runs an exchange; what came otherwise than it expects."""
     namespace = namespace_of(exchange)
     for memory in exchange.stored:
-        await client.memory.CreateMemory(_creation(namespace, memory), timeout=TIMEOUT)
+        await client.memory.CreateMemory(creation(namespace, memory), timeout=TIMEOUT)
     double.script.clear()
-    for answer in exchange.answers:
-        _say(double, answer)
+    for said in exchange.answers:
+        _say(double, said)
     before = len(double.calls)
 
-    answer = await client.memory.AddMemories(_addition(namespace, exchange), timeout=60)
+    answer = await client.memory.AddMemories(addition(namespace, exchange), timeout=60)
 
     asked = [call.asked for call in double.calls[before:] if call.asked is not None]
     repairs = sum(_REPAIR in each.text for each in asked)
@@ -115,7 +119,8 @@ def _say(double: ProviderDouble, answer: Answer) -> None:
     double.script.add(Said(answers=[Words(output=answer.output)], match=Match(form=form, contains=contains), once=True))
 
 
-def _creation(namespace: str, memory: Memory) -> memory_pb2.CreateMemoryRequest:
+def creation(namespace: str, memory: Memory) -> memory_pb2.CreateMemoryRequest:
+    """The request that stores a memory of an exchange."""
     request = memory_pb2.CreateMemoryRequest(
         namespace=namespace,
         memory_id=memory.memory_id,
@@ -132,12 +137,13 @@ def _creation(namespace: str, memory: Memory) -> memory_pb2.CreateMemoryRequest:
     return request
 
 
-def _addition(namespace: str, exchange: Exchange) -> memory_pb2.AddMemoriesRequest:
+def addition(namespace: str, exchange: Exchange) -> memory_pb2.AddMemoriesRequest:
+    """The request that sends the conversation of an exchange."""
     request = memory_pb2.AddMemoriesRequest(namespace=namespace, mode=memory_pb2.ADD_MODE_INFER)
     _scoped(request.scope, exchange.scope)
     for turn in exchange.turns:
         message = request.messages.add(
-            role=int(turn.role),  # type: ignore[arg-type]
+            role=int(turn.role),
             content=turn.text,
             actor_id=turn.actor_id,
             message_id=turn.message_id,
@@ -207,7 +213,7 @@ def _seen(change: memory_pb2.MemoryChange, names: Mapping[str, str]) -> dict[str
 
 
 def _instant(memory: memory_pb2.Memory, field_: str) -> Instant | None:
-    if not memory.HasField(field_):  # type: ignore[arg-type]
+    if not memory.HasField(field_):
         return None
     stamp = getattr(memory, field_)
     return int(stamp.seconds) * 1_000_000 + int(stamp.nanos) // 1000

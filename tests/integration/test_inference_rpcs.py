@@ -29,7 +29,7 @@ def double() -> Iterator[ProviderDouble]:
 
 @pytest.fixture(params=["anthropic", "openai"])
 async def client(request: pytest.FixtureRequest, double: ProviderDouble, tmp_path: Path) -> AsyncIterator[Client]:
-    async with serving(tmp_path, **settings_of(double, tmp_path, adapter=request.param)) as client:
+    async with serving(tmp_path, telemetry=None, **settings_of(double, tmp_path, adapter=request.param)) as client:
         yield client
 
 

@@ -65,7 +65,7 @@ async def test_an_image_is_seen(target: Target, reasoner: Reasoner) -> None:
 
 async def test_an_answer_that_is_too_long_is_cut(reasoner: Reasoner) -> None:
     with pytest.raises(ReasonerOutput) as failure:
-        await reasoner.ask(replace(PROMPT, max_output=16), namespace="live")
+        await reasoner.ask(replace(PROMPT, max_output=8), namespace="live")
     assert failure.value.cut
 
 

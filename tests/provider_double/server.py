@@ -7,12 +7,13 @@ import json
 import re
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
 
 from tests.provider_double import chat_api, embeddings_api, messages_api
-from tests.provider_double.checks import BadRequest
+from tests.provider_double.checks import BadRequest, tokens_of
 from tests.provider_double.embeddings_api import EmbeddingLimits
 from tests.provider_double.exchange import (
     CHAT,
@@ -29,6 +30,7 @@ from tests.provider_double.exchange import (
     Refuses,
     Said,
     Script,
+    Stop,
     Usage,
 )
 from tests.provider_double.loopback import LoopbackServer
@@ -143,7 +145,7 @@ class ProviderDouble(LoopbackServer):
             return self._refuse(asked.api, answer, number)
         if isinstance(answer, Page):
             return web.Response(status=answer.status, text=answer.text, content_type=answer.content_type)
-        said = answer.answer if isinstance(answer, Breaks) else answer
+        said = _within(answer.answer if isinstance(answer, Breaks) else answer, asked.max_tokens)
         await asyncio.sleep(said.seconds)
         usage = self._usage(call.body, asked, said)
         if asked.stream:
@@ -210,6 +212,13 @@ def _api(path: str) -> tuple[str, str]:
         if found := pattern.fullmatch(path):
             return MESSAGES, found[1]
     return {"/v1/messages": MESSAGES, "/v1/chat/completions": CHAT, "/v1/embeddings": EMBEDDINGS}.get(path, ""), ""
+
+
+def _within(said: Said, limit: int) -> Said:
+    """What is left of an answer that may have so many tokens; 0: any number."""
+    if said.stop is not Stop.DONE or not 0 < limit < tokens_of(said.output):
+        return said
+    return replace(said, output=said.output[: limit * 4], stop=Stop.LENGTH)
 
 
 def _presented(api: str, headers: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memoir_server.domain.store import BreakerState
+from memoir_server.service import guard as guard_module
 from memoir_server.service.guard import Barred, Guard, GuardOptions, OutOfTime, Passing, Tally
 from memoir_server.service.pace import Pace
 
@@ -151,24 +152,31 @@ async def test_no_more_than_so_many_at_once() -> None:
     assert service.most == 3
 
 
-async def test_the_breaker_opens_for_everybody_and_one_finds_out() -> None:
-    subject = guard(attempts=1, breaker_threshold=3, first_pause=0.02, longest_pause=0.02)
+async def test_the_breaker_opens_for_everybody_and_one_finds_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(guard_module, "_now", lambda: now)
+    subject = guard(attempts=1, breaker_threshold=3, first_pause=2.0, longest_pause=2.0)
+
+    def state() -> BreakerState:
+        return subject.breaker
+
     service = Service(Down(), Down(), Down())
     for _ in range(3):
         with pytest.raises(Down):
             await run(subject, service)
-    assert subject.breaker is BreakerState.OPEN
+    assert state() is BreakerState.OPEN
     with pytest.raises(Barred) as barred:
         await run(subject, service)
     assert barred.value.breaker
-    assert 0 < barred.value.retry_after <= 0.02
+    assert barred.value.retry_after == 2.0
     assert service.calls == 3, "nobody waits for what is down"
-    await _until(lambda: subject.breaker is BreakerState.HALF_OPEN)
+    now = 102.0
+    assert state() is BreakerState.HALF_OPEN
     results = await asyncio.gather(*(run(subject, service) for _ in range(5)), return_exceptions=True)
     assert [result for result in results if result == "fine"] == ["fine"]
     assert sum(isinstance(result, Barred) for result in results) == 4
     assert service.calls == 4, "one call finds out"
-    assert subject.breaker is BreakerState.CLOSED
+    assert state() is BreakerState.CLOSED
 
 
 async def test_a_probe_that_is_given_up_lets_another_find_out() -> None:
