@@ -230,8 +230,7 @@ class MemoryService:
         deleted = _of_types(written, EventType.DELETED)
         response = pb.DeleteMemoryResponse(revision=written.revision if deleted else 0, durability=_durability(written))
         for change in deleted:
-            if change.before is not None:
-                response.derived.extend(await self._remembering.derived_from(incoming.namespace, change.before))
+            response.derived.extend(await self._remembering.derived_from(incoming.namespace, change))
         return response
 
     async def BatchDeleteMemories(

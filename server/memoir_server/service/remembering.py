@@ -224,13 +224,14 @@ class Remembering:
 
         return await self._commit(namespace, memory_ids, decide, call, now)
 
-    async def derived_from(self, namespace: str, episode: Memory) -> Sequence[str]:
-        """Ids of the memories whose first source is the message of an EPISODE, closed ones too, newest first, at most
-        MAX_DERIVED; none where the message has no id."""
-        source = episode.provenance[0] if episode.provenance else Provenance()
-        if episode.kind is not MemoryKind.EPISODE or not source.message_id:
+    async def derived_from(self, namespace: str, deletion: Change) -> Sequence[str]:
+        """Ids of the memories whose first source is the message of an EPISODE that was deleted, closed ones too, newest
+        first, at most MAX_DERIVED; none where the message has no id, or another kind of memory was deleted."""
+        episode = deletion.before
+        source = episode.provenance[0] if episode is not None and episode.provenance else Provenance()
+        if episode is None or episode.kind is not MemoryKind.EPISODE or not source.message_id:
             return ()
-        now = self._clock.now()
+        now = deletion.commit_time
         of_message = Compare("message_id", Operator.EQUAL, source.message_id)
         selection = Selection(
             scope=episode.scope.owner,
