@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ from memoir_server.adapters.provider.key import ProviderKey
 from memoir_server.adapters.reasoner.anthropic import AnthropicOptions, AnthropicReasoner
 from memoir_server.adapters.reasoner.openai import OpenAIOptions, OpenAIReasoner
 from memoir_server.domain.reasoning import Prices, TokenUsage
-from memoir_server.ports.reasoner import ReasonerError, ReasonerOutput, ReasonerRefused
+from memoir_server.domain.store import BreakerState
+from memoir_server.ports.reasoner import ReasonerError, ReasonerOutput, ReasonerRefused, ReasonerUnavailable
 from memoir_server.service.guard import GuardOptions
 from memoir_server.service.reasoning import GuardedReasoner, ReasonerInstruments
 from tests.provider_double import ProviderDouble, Refuses, Said, Usage
@@ -162,6 +164,39 @@ async def test_nothing_said_appears_in_telemetry(watched: Watched) -> None:
     assert "Köln" not in shown
     assert "You extract facts" not in shown
     assert watched.double.key not in shown
+
+
+async def test_a_breaker_that_is_open_is_told_with_when_to_come_back(watched: Watched) -> None:
+    watched.double.says(Refuses(status=500))
+    key = ProviderKey(watched.double.key, "file k")
+    inner = AnthropicReasoner(AnthropicOptions(model="claude-double", url=watched.double.url, key=key))
+    options = GuardOptions(attempts=1, breaker_threshold=2, first_pause=1000.0, longest_pause=1000.0)
+    reasoner = GuardedReasoner(inner, options, instruments=watched.instruments)
+    for _ in range(2):
+        with pytest.raises(ReasonerUnavailable, match="HTTP 500"):
+            await reasoner.ask(PROMPT, namespace="n")
+    with pytest.raises(ReasonerUnavailable, match="has not answered lately") as barred:
+        await reasoner.ask(PROMPT, namespace="n")
+    await reasoner.close()
+    assert reasoner.breaker is not BreakerState.CLOSED
+    assert barred.value.retry_after is not None
+    assert not barred.value.busy
+    assert barred.value.attempts == 0
+    assert len(watched.double.calls) == 2
+
+
+async def test_a_pace_without_a_place_is_told_with_the_settings_that_make_it(watched: Watched) -> None:
+    watched.double.says(ANSWER)
+    key = ProviderKey(watched.double.key, "file k")
+    inner = AnthropicReasoner(AnthropicOptions(model="claude-double", url=watched.double.url, key=key))
+    reasoner = GuardedReasoner(inner, GuardOptions(requests_per_minute=1), instruments=watched.instruments)
+    soon = asyncio.get_running_loop().time() + 10
+    await reasoner.ask(PROMPT, namespace="n", deadline=soon)
+    with pytest.raises(ReasonerUnavailable, match=r"reasoner\.requests_per_minute") as barred:
+        await reasoner.ask(PROMPT, namespace="n", deadline=soon)
+    await reasoner.close()
+    assert barred.value.busy
+    assert len(watched.double.calls) == 1
 
 
 async def test_without_prices_no_cost_is_made_up(watched: Watched) -> None:

@@ -19,8 +19,11 @@ from memoir_server.adapters.provider.key import ProviderKey
 from memoir_server.app.providers import build_remote_embedder, remote_model
 from memoir_server.app.settings_models import EmbedderSettings, FallbackSettings
 from memoir_server.domain.embedding import EmbeddingModel, EmbedKind
+from memoir_server.domain.store import BreakerState
 from memoir_server.ports.embedder import Embedder, EmbedderMismatch, EmbedderUnavailable
-from tests.provider_double import Exchange, Page, ProviderDouble, Refuses
+from memoir_server.service.embedding import GuardedEmbedder
+from memoir_server.service.guard import GuardOptions
+from tests.provider_double import Exchange, Hangs, Page, ProviderDouble, Refuses
 from tests.provider_double.embeddings_api import EmbeddingLimits, vector
 
 DOCUMENT, QUERY = EmbedKind.DOCUMENT, EmbedKind.QUERY
@@ -220,6 +223,37 @@ async def test_what_passes_is_tried_again(double: ProviderDouble, status: int) -
         double.script.add(Exchange(answers=[Refuses(status=status)], once=True))
         assert np.allclose(await embedder.embed(["a"], kind=DOCUMENT), [unit("embed-double", "a")], atol=1e-6)
     assert embedded(double) == [("a",), ("a",)]
+
+
+def guarded(double: ProviderDouble, **options: Any) -> GuardedEmbedder:
+    """The embedder of one server, with limits of its own."""
+    key = ProviderKey(double.key, "here")
+    model = EmbeddingModel("embed-double", "1", 96)
+    inner = OpenAIEmbedder(OpenAIEmbedderOptions(model=model, url=f"{double.url}/v1", key=key))
+    return GuardedEmbedder(inner, GuardOptions(attempts=1, **options), address=inner.address)
+
+
+async def test_a_server_that_is_down_is_left_alone_after_a_while(double: ProviderDouble) -> None:
+    double.script.add(Exchange(answers=[Refuses(status=503)]))
+    embedder = guarded(double, breaker_threshold=2, first_pause=1000.0, longest_pause=1000.0)
+    for _ in range(2):
+        with pytest.raises(EmbedderUnavailable, match="HTTP 503"):
+            await embedder.embed(["a"], kind=DOCUMENT)
+    with pytest.raises(EmbedderUnavailable, match="has not answered lately") as barred:
+        await embedder.embed(["a"], kind=DOCUMENT)
+    await embedder.close()
+    assert embedder.breaker is not BreakerState.CLOSED
+    assert barred.value.retry_after is not None
+    assert not barred.value.lasting
+    assert len(double.calls) == 2
+
+
+async def test_a_server_that_hangs_is_given_up_on(double: ProviderDouble) -> None:
+    double.script.add(Exchange(answers=[Hangs()]))
+    embedder = guarded(double, seconds=0.05)
+    with pytest.raises(EmbedderUnavailable, match=r"did not answer in time.*embedder\.seconds"):
+        await embedder.embed(["a"], kind=DOCUMENT)
+    await embedder.close()
 
 
 async def test_something_else_that_answers(double: ProviderDouble) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from memoir_server.app.providers import build_reasoner, build_remote_embedder
+from memoir_server.app.providers import build_reasoner, build_remote_embedder, check_keys
 from memoir_server.app.settings import Settings, SettingsError
 from memoir_server.app.settings_models import EmbedderSettings, FallbackSettings, ReasonerSettings
 from memoir_server.service.reasoning import GuardedReasoner
@@ -102,6 +104,7 @@ EMBEDDER = '[embedder]\nadapter = "openai"\nmodel = "m"\ndimension = 8\n'
         ("[embedder]\ndimension = 8", "embedder.dimension", 'set embedder.adapter = "openai"'),
         (EMBEDDER + 'url = "h"', "embedder.url", "write one such as"),
         (EMBEDDER + 'version = ""', "embedder.version", "such as 1"),
+        (EMBEDDER + "cache_bytes = 0", "embedder.cache_bytes", "1048576 or more"),
         (EMBEDDER + 'encoding = "hex"', "embedder.encoding", "base64 or float"),
         (EMBEDDER + "max_items = 0", "embedder.max_items", "give 1 or more"),
         (EMBEDDER + "seconds = 0", "embedder.seconds", "above 0"),
@@ -184,6 +187,25 @@ def test_a_place_that_was_named_has_to_hold_a_key() -> None:
     )
     with pytest.raises(SettingsError, match="MY_KEY is not set"):
         build_remote_embedder(remote, {})
+
+
+def test_keys_are_looked_for_without_asking_anybody(tmp_path: Path) -> None:
+    settings = load(
+        REASONER + EMBEDDER + '[[embedder.fallbacks]]\nurl = "http://h/v1"\nkey_variable = "OTHER"\n', tmp_path
+    )
+    check_keys(settings, {"OPENAI_API_KEY": KEY, "OTHER": KEY})
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY is not set"):
+        check_keys(settings, {"OTHER": KEY})
+    with pytest.raises(SettingsError, match="OTHER is not set") as missing:
+        check_keys(settings, {"OPENAI_API_KEY": KEY})
+    assert missing.value.key == "embedder.key_variable"
+    check_keys(Settings(), {})
+
+
+def test_a_server_without_models_elsewhere_loads_none_of_their_clients() -> None:
+    loaded = "import sys, memoir_server.app.composition, memoir_server.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=100)
+    assert not {"anthropic", "openai", "boto3", "botocore", "google.auth", "httpx2"} & set(done.stdout.split())
 
 
 async def test_a_local_server_needs_no_key() -> None:

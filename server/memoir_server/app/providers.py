@@ -14,7 +14,7 @@ from memoir_server.adapters.embedder.batching import BatchingEmbedder
 from memoir_server.adapters.embedder.fallback import FallbackEmbedder
 from memoir_server.adapters.embedder.portions import PortionedEmbedder
 from memoir_server.adapters.provider.key import KeyMissing, ProviderKey, find_key
-from memoir_server.app.settings import SettingsError
+from memoir_server.app.settings import Settings, SettingsError
 from memoir_server.app.settings_models import (
     BEDROCK,
     OPENAI,
@@ -53,7 +53,7 @@ def build_reasoner(settings: ReasonerSettings, environment: Mapping[str, str] | 
             'install "memoir-server[models]", or "memoir-server[bedrock]" or "[vertex]" for those clouds',
         ) from None
     except KeyMissing as missing_key:
-        raise SettingsError("reasoner.key_variable", settings.key_variable, f": {missing_key}", "then start") from None
+        raise _no_key("reasoner", settings.key_variable, missing_key) from None
     except ValueError as refusal:
         raise SettingsError(
             "reasoner.adapter", settings.adapter, f"does not take its settings ({refusal})", "correct them"
@@ -66,6 +66,29 @@ def build_reasoner(settings: ReasonerSettings, environment: Mapping[str, str] | 
         tokens_per_minute=settings.tokens_per_minute,
     )
     return GuardedReasoner(inner, options, prices=_prices(settings))
+
+
+def check_keys(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Looks for the keys of the models, without asking any. Raises SettingsError, which names the place of one that is
+    missing."""
+    if settings.reasoner.enabled:
+        own = settings.reasoner.adapter == "anthropic" or (
+            settings.reasoner.adapter == OPENAI and _own_host(settings.reasoner.url)
+        )
+        try:
+            _reasoner_key(settings.reasoner, environment, needed=own)
+        except KeyMissing as missing_key:
+            raise _no_key("reasoner", settings.reasoner.key_variable, missing_key) from None
+    if settings.embedder.adapter:
+        try:
+            for place in _places(settings.embedder):
+                _place_key(settings.embedder, place, environment)
+        except KeyMissing as missing_key:
+            raise _no_key("embedder", settings.embedder.key_variable, missing_key) from None
+
+
+def _no_key(section: str, variable: str, missing: KeyMissing) -> SettingsError:
+    return SettingsError(f"{section}.key_variable", variable, f"leads to no key: {missing}", "then try again")
 
 
 def _bare_reasoner(settings: ReasonerSettings, environment: Mapping[str, str]) -> Reasoner:
@@ -133,15 +156,14 @@ def build_remote_embedder(settings: EmbedderSettings, environment: Mapping[str, 
     """The embedding model of the settings, at its servers in order, guarded and batched, without a cache. Raises
     SettingsError."""
     variables = os.environ if environment is None else environment
-    first = FallbackSettings(url=settings.url, key_variable=settings.key_variable, key_file=settings.key_file)
     try:
-        places = [_place(settings, place, variables) for place in (first, *settings.fallbacks)]
+        places = [_place(settings, place, variables) for place in _places(settings)]
     except ModuleNotFoundError as missing:
         raise SettingsError(
             "embedder.adapter", settings.adapter, f"needs the package {missing.name}", 'install "memoir-server[models]"'
         ) from None
     except KeyMissing as missing_key:
-        raise SettingsError("embedder.key_variable", settings.key_variable, f": {missing_key}", "then start") from None
+        raise _no_key("embedder", settings.key_variable, missing_key) from None
     names = [settings.url or "OpenAI", *(place.url for place in settings.fallbacks)]
     portioned = PortionedEmbedder(
         FallbackEmbedder(places, names),
@@ -152,23 +174,34 @@ def build_remote_embedder(settings: EmbedderSettings, environment: Mapping[str, 
     return BatchingEmbedder(portioned, max_batch=settings.max_items, parallel=settings.concurrency)
 
 
-def _place(settings: EmbedderSettings, place: FallbackSettings, environment: Mapping[str, str]) -> Embedder:
-    from memoir_server.adapters.embedder.openai import OpenAIEmbedder, OpenAIEmbedderOptions
+def _places(settings: EmbedderSettings) -> tuple[FallbackSettings, ...]:
+    first = FallbackSettings(url=settings.url, key_variable=settings.key_variable, key_file=settings.key_file)
+    return (first, *settings.fallbacks)
 
+
+def _place_key(
+    settings: EmbedderSettings, place: FallbackSettings, environment: Mapping[str, str]
+) -> ProviderKey | None:
     named = place.key_variable or settings.key_variable
-    key = find_key(
+    return find_key(
         variable=named or _OPENAI_KEY,
         file=place.key_file,
         environment=environment,
         section="embedder",
+        # A place that was named has to hold one.
         needed=bool(named) or _own_host(place.url),
     )
+
+
+def _place(settings: EmbedderSettings, place: FallbackSettings, environment: Mapping[str, str]) -> Embedder:
+    from memoir_server.adapters.embedder.openai import OpenAIEmbedder, OpenAIEmbedderOptions
+
     embedder = OpenAIEmbedder(
         OpenAIEmbedderOptions(
             model=remote_model(settings),
             name=place.model,
             url=place.url,
-            key=key,
+            key=_place_key(settings, place, environment),
             max_tokens=settings.max_tokens,
             shorten=settings.shorten,
             encoding=settings.encoding,

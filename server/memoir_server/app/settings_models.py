@@ -20,6 +20,8 @@ REASONERS = (ANTHROPIC, OPENAI, BEDROCK, VERTEX)
 STRUCTURES = ("tool", "schema", "object")
 LENGTH_FIELDS = ("max_completion_tokens", "max_tokens")
 ENCODINGS = ("base64", "float")
+_LEAST_CACHE = 1 << 20
+"""Bytes of vectors kept of a model elsewhere: what is asked over and over, such as by probes, costs a request once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,13 @@ class EmbedderSettings:
         _url("embedder.url", self.url)
         for i, fallback in enumerate(self.fallbacks):
             _url(f"embedder.fallbacks[{i}].url", fallback.url, needed=True)
+        if self.cache_bytes < _LEAST_CACHE:
+            raise SettingsError(
+                "embedder.cache_bytes",
+                self.cache_bytes,
+                "would ask the server again for every text",
+                f"give {_LEAST_CACHE} or more",
+            )
         if not self.version:
             raise SettingsError("embedder.version", "", "is empty", "give any word, such as 1")
         _one_of("embedder.encoding", self.encoding, ENCODINGS)
