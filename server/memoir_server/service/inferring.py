@@ -27,7 +27,7 @@ from memoir_server.domain.inference.procedures import is_trace
 from memoir_server.domain.inference.reconciliation import Judged, Offers, judge, offers_of
 from memoir_server.domain.inference.turns import Turn, turns_of
 from memoir_server.domain.inference.usage import Usage
-from memoir_server.domain.inference.windowing import CONTEXT_TOKENS, WINDOW_TOKENS, Window, windows_of
+from memoir_server.domain.inference.windowing import CONTEXT_TOKENS, WINDOW_TOKENS, Window, cost_of, windows_of
 from memoir_server.domain.ingestion import IngestionEnd, Undisturbed
 from memoir_server.domain.memory import Memory, MetadataValue, Scope
 from memoir_server.domain.mutation import Decision, Mutation
@@ -147,12 +147,19 @@ class Inferring:
                 f"{MAX_METADATA - len(KEYS)} may be given",
             )
         checked_instruction(order.instruction, "instruction")
-        windows = len(self._windows(self._turns(order, self._policy(order)), ()))
-        if windows > self._options.max_windows:
+        budget, most = self._options.window_tokens, self._options.max_windows
+        cost = cost_of(turns_of(order.messages, now=order.accepted))
+        if 2 * cost // budget + 1 <= most:
+            return
+        # Cutting takes a second where there is much to cut: not for what is refused in any case.
+        windows = -(-cost // budget)
+        if windows <= most:
+            windows = len(self._windows(self._turns(order, self._policy(order)), ()))
+        if windows > most:
             raise FieldInvalid(
                 "messages",
-                f"make {windows} windows of {self._options.window_tokens} tokens; at most {self._options.max_windows} "
-                "are taken: send fewer at once, or use mode VERBATIM",
+                f"make at least {windows} windows of {budget} tokens; at most {most} are taken: send fewer at once, or "
+                "use mode VERBATIM",
             )
 
     async def add(self, order: Order, call: Call, *, validate_only: bool = False) -> Inferred:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memoir_server.domain.inference.dating import validity_of
@@ -88,6 +88,7 @@ WORDS = st.text(max_size=20) | st.lists(
 MOMENTS = st.integers(-62_135_596_800_000_000, 253_402_300_799_000_000) | st.integers(-(2**62), 2**62)
 
 
+@settings(deadline=None)
 @given(WORDS, DATES, DATES, MOMENTS)
 def test_an_interval_is_never_empty_whatever_the_model_says(when: str, begin: str, end: str, said: int) -> None:
     found = validity_of(when=when, valid_from=begin, valid_until=end, said=said)

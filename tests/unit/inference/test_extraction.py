@@ -59,7 +59,7 @@ def read(*facts: object, **top: object) -> Any:
     return read_extraction(json.dumps({"facts": list(facts), "forget": [], **top}))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     st.text()
     | JSON.map(json.dumps)
@@ -162,6 +162,7 @@ def test_what_does_no_harm_is_let_pass() -> None:
     assert extraction.facts[0].text == "Tea."
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_words_of_the_graph_are_those_of_the_contract(words: str) -> None:
 

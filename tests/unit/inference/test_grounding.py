@@ -25,7 +25,7 @@ def turns(*texts: str) -> list[Turn]:
     return [Turn(index=index, role=Role.USER, text=text, said=0) for index, text in enumerate(texts)]
 
 
-@settings(max_examples=250)
+@settings(max_examples=250, deadline=None)
 @given(st.text(max_size=80) | TEXTS)
 def test_folding_with_places_is_folding(text: str) -> None:
     folded = fold_with_places(text)
@@ -36,7 +36,7 @@ def test_folding_with_places_is_folding(text: str) -> None:
         assert character in unicodedata.normalize("NFKC", text[start:end]) or character == " "
 
 
-@settings(max_examples=250)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=3), TEXTS, st.integers(-2, 5))
 def test_a_quote_that_does_not_occur_is_never_accepted(texts: list[str], quote: str, named: int) -> None:
     found = Source(turns(*texts)).ground(quote, named)
@@ -52,7 +52,7 @@ def test_a_quote_that_does_not_occur_is_never_accepted(texts: list[str], quote: 
         assert found is Ungrounded.NOT_FOUND
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(WORDS, st.data())
 def test_three_whole_words_of_a_message_are_always_found(words: list[str], data: st.DataObject) -> None:
     text = " ".join(words)
@@ -63,6 +63,7 @@ def test_three_whole_words_of_a_message_are_always_found(words: list[str], data:
     assert isinstance(Source(turns(text)).ground(quote, 0), Grounding)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_whole_message_is_always_found(text: str) -> None:
     assume(fold(text))

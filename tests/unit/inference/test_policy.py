@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memoir_server.domain.errors import FieldInvalid
@@ -76,6 +76,7 @@ def test_only_the_categories_asked_for_are_masked() -> None:
     assert masked(text, frozenset()) == text
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=300)
     | st.lists(

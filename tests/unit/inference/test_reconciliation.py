@@ -186,7 +186,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.text() | JSON.map(json.dumps) | st.fixed_dictionaries({"decisions": st.lists(JSON) | JSON}).map(json.dumps),
     st.integers(0, 4),

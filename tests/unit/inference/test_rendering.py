@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memoir_server.domain.inference.rendering import block, clock, data_line, earlier_line, memory_line, message_line
@@ -16,6 +16,7 @@ HOSTILE = st.text(max_size=200) | st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(HOSTILE, HOSTILE)
 def test_a_line_is_one_line_of_json_and_reads_back_as_it_was(text: str, name: str) -> None:
     line = message_line(Turn(index=3, role=Role.USER, text=text, said=0, actor_id=name), text, images=(text,))
@@ -27,6 +28,7 @@ def test_a_line_is_one_line_of_json_and_reads_back_as_it_was(text: str, name: st
     assert read["images"] == [text]
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE, max_size=5))
 def test_a_block_ends_once(texts: list[str]) -> None:
     lines = block("messages", [data_line(text=text) for text in texts]).splitlines()

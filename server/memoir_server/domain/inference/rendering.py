@@ -32,7 +32,15 @@ _BREAKS: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 def data_line(**fields: object) -> str:
     """One line of JSON; values are texts, numbers, None or lists of them, in the order given."""
-    line = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return _escaped(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
+
+
+def inner(text: str) -> str:
+    """A text as it stands within a line, without its quotation marks."""
+    return _escaped(json.dumps(text, ensure_ascii=False))[1:-1]
+
+
+def _escaped(line: str) -> str:
     return _BREAKS.sub(lambda match: f"\\u{ord(match[0]):04x}", line).replace("</", "<\\/")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from memoir_server.domain.inference.rendering import earlier_line, message_line
+from memoir_server.domain.inference.rendering import earlier_line, inner, message_line
 from memoir_server.domain.inference.turns import Turn
 from memoir_server.domain.tokens import MAX_CHARACTERS_PER_TOKEN, count_tokens
 
@@ -107,6 +107,12 @@ def windows_of(
     return tuple(windows)
 
 
+def cost_of(turns: Sequence[Turn]) -> int:
+    """Tokens of the lines of whole messages. They make at least a budget-th of it windows, and at most twice as many
+    and one, since no two neighbours would fit into one."""
+    return sum(_cost(Piece(turn, 0, len(turn.text)).line) for turn in turns)
+
+
 def _cost(line: str) -> int:
     return count_tokens(line) + 1  # the line break
 
@@ -126,8 +132,7 @@ def _pieces(turn: Turn, budget: int) -> list[Piece]:
 
 def _end(turn: Turn, start: int, part: int, budget: int) -> int:
     """Where the piece that begins at `start` ends: after the last paragraph, sentence or word of what fits."""
-    most = min(len(turn.text), start + budget * MAX_CHARACTERS_PER_TOKEN)
-    fits = _longest(start + 1, most, lambda end: _cost(Piece(turn, start, end, part).line) <= budget)
+    fits = _fitting(turn, start, part, budget)
     if fits == len(turn.text):
         return fits
     # A cut in the first half would make many small pieces of one.
@@ -139,6 +144,34 @@ def _end(turn: Turn, start: int, part: int, budget: int) -> int:
     while fits > start + 1 and unicodedata.category(turn.text[fits])[0] == "M":
         fits -= 1  # a mark belongs to the letter before it
     return fits
+
+
+def _fitting(turn: Turn, start: int, part: int, budget: int) -> int:
+    """The end of the longest piece that begins at `start` and fits, give or take a few tokens; one character at least.
+
+    A text counts no more than its parts do (`domain.tokens`), so that stretches are counted once each instead of the
+    whole piece again and again."""
+    room = budget - _cost(Piece(turn, start, start, part).line)
+    end = start
+    while end < len(turn.text):
+        stretch = turn.text[end : end + _STRETCH]
+        cost = count_tokens(inner(stretch))
+        if cost > room:
+            end += _beginning(stretch, room)
+            break
+        end, room = end + len(stretch), room - cost
+    end = max(end, start + 1)
+    if _cost(Piece(turn, start, end, part).line) > budget:
+        # "<" at the end of one stretch and "/" at the beginning of the next are escaped together only.
+        end = _longest(start + 1, end, lambda end: _cost(Piece(turn, start, end, part).line) <= budget)
+    return end
+
+
+_STRETCH: Final = 1024
+
+
+def _beginning(stretch: str, room: int) -> int:
+    return _longest(0, len(stretch), lambda kept: count_tokens(inner(stretch[:kept])) <= room)
 
 
 def _longest(low: int, high: int, fits: Callable[[int], bool]) -> int:
