@@ -32,7 +32,7 @@ from memoir_server.domain.memory import Memory, MemoryKind, Scope
 from memoir_server.domain.mutation import Committed, Mutation
 from memoir_server.domain.reset import ResetTarget
 from memoir_server.ports.ingestions import IngestionPosition
-from memoir_server.ports.ledger import Ledger
+from memoir_server.ports.ledger import HistoryQuery, Ledger
 
 DAY = 24 * 3600 * SECOND
 PENDING, RUNNING = IngestionState.PENDING, IngestionState.RUNNING
@@ -188,6 +188,19 @@ class IngestionSuite(LedgerFixtures):
         )
         assert await ledger.get_ingestion(NS, "i-1") == done
         assert await (await reopen(ledger)).get_ingestion(NS, "i-1") == done
+
+    async def test_whoever_sees_the_end_sees_its_changes(self, ledger: Ledger) -> None:
+        async def seen(ingestion_id: str) -> list[str]:
+            while not (found := await ledger.get_ingestion(NS, ingestion_id)).state.terminal:  # noqa: ASYNC110  # the moment itself is looked for
+                await asyncio.sleep(0)
+            changes = await ledger.history(NS, HistoryQuery(after=found.first - 1, until=found.last), limit=10)
+            return [change.memory_id for change in changes]
+
+        for number in range(20):
+            await accept(ledger, work(f"i-{number}"))
+            watching = asyncio.ensure_future(seen(f"i-{number}"))
+            await finish(ledger, await taken(ledger), fact(f"m-{number}"))
+            assert await watching == [f"m-{number}"]
 
     async def test_a_commit_without_changes_ends_it_too(self, ledger: Ledger) -> None:
         await create(ledger, fact("before"))

@@ -81,6 +81,8 @@ from memoir_server.ports.ledger import (
 
 _INLINE_ROWS = 100
 """Rows that are read on the event loop; more go to a thread."""
+_HEADS_SECONDS = 1.0
+"""Longest wait for news of a commit that is in the file already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,15 @@ class SqliteLedger(Ledger):
         return ingestions.find(self._opened.readers.inline, ns, namespace, ingestion_id)
 
     async def get_ingestion(self, namespace: str, ingestion_id: str) -> Ingestion:
-        return self._get_ingestion(namespace, ingestion_id)
+        found = self._get_ingestion(namespace, ingestion_id)
+        await self._caught_up(namespace, [found])
+        return found
+
+    async def _caught_up(self, namespace: str, found: Sequence[Ingestion]) -> None:
+        """The file may be ahead of what this process knows of it, for a moment: then the history would not yet have the
+        changes that an ingestion speaks of."""
+        newest = max((ingestion.revision for ingestion in found), default=0)
+        await self._opened.heads.wait_beyond(namespace, newest - 1, _HEADS_SECONDS)
 
     async def list_ingestions(
         self,
@@ -255,9 +265,11 @@ class SqliteLedger(Ledger):
         row = self._opened.heads.row(namespace)
         if row is None:
             return []
-        return await self._opened.readers.run(
+        found = await self._opened.readers.run(
             lambda connection: ingestions.listed(connection, row.ns, namespace, scope, states, after=after, limit=limit)
         )
+        await self._caught_up(namespace, found)
+        return found
 
     async def claim_ingestion(self, at_work: Collection[str], *, now: Instant) -> Ingestion | None:
         return await self._opened.writer.run(lambda transaction: ingestions.claim(transaction, at_work, now))
