@@ -26,7 +26,7 @@ class Message:
     actor_id: str = ""
     message_id: str = ""
     create_time: Instant | None = None
-    images: Iterable[bytes] = ()
+    images: Iterable[bytes | bytearray | memoryview] = ()
 
 
 #: One turn: a `Message`, or a dict with the same keys.
@@ -123,7 +123,7 @@ def messages_to_proto(messages: str | MessageInput | Iterable[MessageInput]) -> 
     return result
 
 
-def _images(images: Iterable[bytes] | None, path: str) -> list[memory_pb2.Image]:
+def _images(images: Iterable[bytes | bytearray | memoryview] | None, path: str) -> list[memory_pb2.Image]:
     result = []
     for index, data in enumerate(images or ()):
         if not isinstance(data, bytes | bytearray | memoryview):

@@ -37,7 +37,7 @@ async def pair(double: ProviderDouble, tmp_path: Path, place: Deployment) -> Asy
             directory = tmp_path / f"server-{number}"
             directory.mkdir()
             settings = settings_of(double, directory)
-            servers.append(await stack.enter_async_context(serving(directory, place, **settings)))
+            servers.append(await stack.enter_async_context(serving(directory, place, telemetry=None, **settings)))
         yield servers
 
 
@@ -46,7 +46,7 @@ async def test_the_authored_exchanges_on_the_real_stores(
     double: ProviderDouble, tmp_path: Path, place: Deployment
 ) -> None:
     counts = Counts()
-    async with serving(tmp_path, place, **settings_of(double, tmp_path)) as client:
+    async with serving(tmp_path, place, telemetry=None, **settings_of(double, tmp_path)) as client:
         wrong = {each.name: found for each in CORPUS if (found := await differences(each, client, double, counts))}
     assert wrong == {}
     assert double.unmatched == []
