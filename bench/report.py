@@ -82,11 +82,11 @@ def targets_of(found: Findings) -> list[Target]:
                 "unary answer beside a stream read to its end", FOLD_RATIO, found.streaming.fold_ratio, at_least=False
             )
         )
-    for profile, limit in INFERENCE_P95_MS.items():
+    for profile, most in INFERENCE_P95_MS.items():
         worst = [row.add.p95 for row in found.inference if row.profile == profile]
         if worst:
             claim = f"inference, {profile}: an add without the model's own time, p95"
-            targets.append(Target(claim, limit, max(worst), at_least=False, unit=" ms"))
+            targets.append(Target(claim, most, max(worst), at_least=False, unit=" ms"))
     for each in found.stores:
         size = f"{each.memories:,} memories in the stores"
         targets += [
