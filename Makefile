@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help setup demo test golden faults fuzz lint format generate generate-check breaking bench serve stores stores-stop lock clean
+.PHONY: help setup demo test golden faults fuzz live-llm lint format generate generate-check breaking bench serve stores stores-stop lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,9 @@ faults: setup ## kill the server at every step and under load, on both profiles,
 
 fuzz: setup ## longer than in `make test`, from a seed by chance, which is printed; MEMOIR_FUZZ_SEED=n repeats a run
 	@MEMOIR_FUZZ=1 $(BIN)/python -m pytest tests/fuzz
+
+live-llm: setup ## ask a real provider, where a key is there, what the tests ask its double, and record it; LIVE="--only tea" passes options
+	@$(BIN)/python scripts/live_llm.py $(LIVE)
 
 lint: setup ## ruff, mypy, import layers, buf, tsc
 	@scripts/lint.sh

@@ -14,13 +14,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from bench import calls, growth, stores, streaming, writes
+from bench import calls, growth, inference, stores, streaming, writes
 from bench.corpus import Corpus
 from bench.filling import Filled, Progress, filled
 from bench.options import Options, parse
 from bench.processes import memoir_server
 from bench.report import Findings, render
-from bench.results import CallRow, Growth, StoresRow, Streaming, WriteRow
+from bench.results import CallRow, Growth, InferenceRow, StoresRow, Streaming, WriteRow
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,8 +63,11 @@ def run(options: Options, say: Progress) -> Findings:
                 }
                 with memoir_server(root / f"writes-{threads}", environment) as process:
                     write_rows += writes.measure(process, options, threads, say)
+        inferred: list[InferenceRow] = []
+        if "inference" in options.sections:
+            inferred = inference.measure(options, root, say)
         stores_rows: list[StoresRow] = stores.measure(options, root, say) if "stores" in options.sections else []
-    return Findings(call_rows, grown, write_rows, streamed, stores_rows)
+    return Findings(call_rows, grown, write_rows, streamed, inferred, stores_rows)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-SECTIONS = ("calls", "growth", "writes", "streaming", "stores")
+SECTIONS = ("calls", "growth", "writes", "streaming", "inference", "stores")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class Options:
     writers: int
     threads: int
     searches: int
+    adds: int
     model: str
     stores_sizes: tuple[int, ...]
     out: Path
@@ -58,6 +59,7 @@ DEFAULTS = Options(
     writers=4,
     threads=os.cpu_count() or 1,
     searches=150,
+    adds=200,
     model="all-MiniLM-L6-v2",
     stores_sizes=(10_000, 100_000),
     out=PROJECT / "docs" / "benchmarks.md",
@@ -79,6 +81,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "writers": "batches in flight",
         "threads": "embedding threads, ours and the bare embedder's",
         "searches": "pairs of searches of the streaming section",
+        "adds": "users of the inference section, two adds each",
         "model": 'embedding model; "hash" needs none',
     }
     for name, text in help_by_name.items():

@@ -89,6 +89,15 @@ class WriteRow:
 
 
 @dataclass(frozen=True, slots=True)
+class InferenceRow:
+    """Adds in mode INFER on one profile that ask a model which answers at once so many questions each."""
+
+    profile: str
+    questions: int
+    add: Latency
+
+
+@dataclass(frozen=True, slots=True)
 class StoresRow:
     """The distributed profile beside bare Weaviate at one size: scoped searches one after the other, `graphless` those
     that leave the graph out. Ratios are medians over rounds of the medians' quotient; `store_mib` is resident memory by

@@ -22,6 +22,10 @@ _WORDS: Final[Mapping[str, Mapping[str, Words]]] = {
         "max_len": lambda v: f"at most {v} characters",
         "pattern": lambda v: f"matches `{v}`",
     },
+    "bytes": {
+        "min_len": lambda v: "not empty" if v == 1 else f"at least {v} bytes",
+        "max_len": lambda v: f"at most {v} bytes",
+    },
     "int32": _BOUNDS,
     "int64": _BOUNDS,
     "double": _BOUNDS,

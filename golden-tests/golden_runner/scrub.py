@@ -18,6 +18,8 @@ SCRUBBED: Final = frozenset(
         "memoir.v1.GetServerInfoResponse.server_version",
         "memoir.v1.HistoryEvent.commit_time",
         "memoir.v1.HistoryEvent.traceparent",
+        "memoir.v1.Ingestion.create_time",
+        "memoir.v1.Ingestion.update_time",
         "memoir.v1.ListEntitiesResponse.next_page_token",
         "memoir.v1.ListHistoryResponse.next_page_token",
         "memoir.v1.ListHistoryResponse.resume_token",
@@ -57,6 +59,8 @@ def _json_name(full_name: str) -> str:
 SCRUBBED_VIEW_KEYS: Final = frozenset(_json_name(name) for name in SCRUBBED) - {"version", "createTime", "expireTime"}
 # In the view of a reset these are the server's own, in that of a memory the caller's.
 RESET_VIEW_KEYS: Final = frozenset({"id", "createTime", "expireTime"})
+# In the view of an ingestion this is the server's own too.
+INGESTION_VIEW_KEYS: Final = frozenset({"createTime"})
 # In the view of a store's state this is the product's, which differs between profiles.
 STORE_VIEW_KEYS: Final = frozenset({"version"})
 
@@ -82,6 +86,8 @@ def scrub_view(view: Any) -> Any:
     marked = SCRUBBED_VIEW_KEYS
     if "fenceRevision" in view:
         marked |= RESET_VIEW_KEYS
+    if "attempts" in view:
+        marked |= INGESTION_VIEW_KEYS
     if "reachable" in view:
         marked |= STORE_VIEW_KEYS
     return {key: _mark(key, item) if key in marked else scrub_view(item) for key, item in view.items()}

@@ -4,7 +4,7 @@
 export const PACKAGE_VERSION = "0.1.0";
 
 /** SHA-256 of the contract this package was generated from; sent with every call as `x-memoir-contract`. */
-export const CONTRACT_SHA256 = "d7f5567e21548c7f48bfb40a645a9b839258d6244571499992a5ef411511d11c";
+export const CONTRACT_SHA256 = "94c0a691e693f4daa33cebe2463822f934d5bd3b15651b1f0a290d3a4c5b57e7";
 
 /** When and how often a failed attempt is repeated; `proto/retry-policy.json` explains the fields. */
 export const RETRY_POLICY = {

@@ -39,6 +39,8 @@ export type PhaseOutcome = Open<typeof search.PhaseReport_Outcome>;
 export type ResetState = Open<typeof Reset_State>;
 /** State of accepted inference work. */
 export type IngestionState = Open<typeof memory.Ingestion_State>;
+/** Why something a model handed over was left out. */
+export type DropReason = Open<typeof memory.DroppedFact_Reason>;
 /** Part of a scope to list by. */
 export type ScopeDimension = Open<typeof memory.ScopeDimension>;
 /** Part of the server that holds or computes data. */
@@ -116,6 +118,7 @@ export const SEARCH_PHASE = new EnumCodec(search.SearchPhase, "SEARCH_PHASE_");
 export const PHASE_OUTCOME = new EnumCodec(search.PhaseReport_Outcome, "OUTCOME_");
 export const RESET_STATE = new EnumCodec(Reset_State, "STATE_");
 export const INGESTION_STATE = new EnumCodec(memory.Ingestion_State, "STATE_");
+export const DROP_REASON = new EnumCodec(memory.DroppedFact_Reason, "REASON_");
 export const SCOPE_DIMENSION = new EnumCodec(memory.ScopeDimension, "SCOPE_DIMENSION_");
 export const STORE_KIND = new EnumCodec(common.StoreKind, "STORE_KIND_");
 export const BREAKER_STATE = new EnumCodec(StoreStatus_BreakerState, "BREAKER_STATE_");

@@ -22,6 +22,8 @@ export interface MessageInput {
   messageId?: string | undefined;
   /** When it was said; absent means now. May lie in the past. */
   createTime?: TimeInput | undefined;
+  /** Bytes of PNG, JPEG, GIF or WebP files: mode INFER has a model describe them. */
+  images?: Iterable<Uint8Array> | undefined;
 }
 
 /** Where a memory came from, as callers write it. */
@@ -77,7 +79,7 @@ export function messagesToProto(messages: string | MessageInput | Iterable<Messa
   return Array.from(turns, (turn, index) => {
     const path = `messages[${index}]`;
     if (typeof turn !== "object" || turn === null) throw invalid(path, `${shown(turn)} is not an object`);
-    const { role, content, actorId, messageId, createTime, ...unknown } = turn;
+    const { role, content, actorId, messageId, createTime, images, ...unknown } = turn;
     refuseUnknown(path, unknown);
     return create(
       wire.MessageSchema,
@@ -87,8 +89,16 @@ export function messagesToProto(messages: string | MessageInput | Iterable<Messa
         actorId,
         messageId,
         createTime: timestamp(createTime, `${path}.createTime`),
+        images: imagesToProto(images, `${path}.images`),
       }),
     );
+  });
+}
+
+function imagesToProto(images: Iterable<Uint8Array> | undefined, path: string): wire.Image[] {
+  return Array.from(images ?? [], (data, index) => {
+    if (!(data instanceof Uint8Array)) throw invalid(`${path}[${index}]`, `${shown(data)} is not the bytes of an image`);
+    return create(wire.ImageSchema, { data });
   });
 }
 

@@ -1,4 +1,13 @@
-import { DURABILITY, type AddMode, ADD_MODE, type Durability, INGESTION_STATE, type IngestionState } from "./enums.js";
+import {
+  ADD_MODE,
+  type AddMode,
+  DROP_REASON,
+  type DropReason,
+  DURABILITY,
+  type Durability,
+  INGESTION_STATE,
+  type IngestionState,
+} from "./enums.js";
 import { errorFromStatus, type MemoirError } from "./errors.js";
 import type * as wire from "./gen/memoir/v1/memory_pb.js";
 import { type Instant, instant } from "./instant.js";
@@ -20,6 +29,13 @@ export interface InferenceUsage {
   readonly model: string;
 }
 
+/** A statement, or a request to forget, that a model took from the conversation and that was left out. */
+export interface DroppedFact {
+  readonly text: string;
+  readonly quote: string;
+  readonly reason: DropReason;
+}
+
 /** What `add` did. */
 export interface AddResult {
   /** Decisions, in order. */
@@ -34,6 +50,8 @@ export interface AddResult {
   readonly usage: InferenceUsage | undefined;
   /** Set when the work goes on (see `getIngestion`); else "". */
   readonly ingestionId: string;
+  /** What a model handed over and the server did not take. */
+  readonly dropped: readonly DroppedFact[];
   readonly message: wire.AddMemoriesResponse;
 }
 
@@ -79,6 +97,8 @@ export interface DeleteResult {
   readonly deletedCount: number;
   readonly revision: bigint;
   readonly durability: Durability;
+  /** Of `delete` only: memories that were taken from the message of the EPISODE that was deleted; they stay. */
+  readonly derived: readonly string[];
   readonly message: wire.DeleteMemoryResponse | wire.BatchDeleteMemoriesResponse;
 }
 
@@ -120,6 +140,7 @@ export function addResultFromProto(message: wire.AddMemoriesResponse): AddResult
     durability: DURABILITY.decode(message.durability),
     usage: usageFromProto(message.usage),
     ingestionId: message.ingestionId,
+    dropped: message.dropped.map(({ text, quote, reason }) => ({ text, quote, reason: DROP_REASON.decode(reason) })),
     message,
   };
 }
@@ -133,6 +154,7 @@ export function deleteResultFromProto(
     deletedCount: "deletedCount" in message ? message.deletedCount : Number(message.revision > 0n),
     revision: message.revision,
     durability: DURABILITY.decode(message.durability),
+    derived: "derived" in message ? message.derived : [],
     message,
   };
 }

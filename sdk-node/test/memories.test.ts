@@ -37,7 +37,7 @@ test("add sends the turns and returns the changes", async (t) => {
   const result = await client({ namespace: "shop" }).add(
     [
       { role: "user", content: "I moved to Lisbon.", actorId: "Ana", messageId: "t1", createTime: AT },
-      { role: "ASSISTANT", content: "Noted." },
+      { role: "ASSISTANT", content: "Noted.", images: [new Uint8Array([1, 2]), Buffer.from("x")] },
     ],
     { userId: "ana", sessionId: "s1", mode: "VERBATIM", metadata: { topic: "travel" }, durability: "ACCEPTED", requestId: "r1" },
   );
@@ -49,6 +49,7 @@ test("add sends the turns and returns the changes", async (t) => {
   ]);
   assert.deepEqual([seen!.messages[0]!.actorId, seen!.messages[0]!.messageId], ["Ana", "t1"]);
   assert.equal(Instant.fromProto(seen!.messages[0]!.createTime!).toRFC3339(), AT);
+  assert.deepEqual(seen!.messages.map(({ images }) => images.map(({ data }) => [...data])), [[], [[1, 2], [120]]]);
   assert.deepEqual([seen!.mode, seen!.durability, seen!.requestId], [AddMode.VERBATIM, Durability.ACCEPTED, "r1"]);
   const [change] = result.changes;
   assert.deepEqual([change!.action, change!.memory.id, change!.memory.kind, change!.reason], ["ADDED", "m1", "EPISODE", "new"]);
@@ -60,6 +61,8 @@ test("add sends the turns and returns the changes", async (t) => {
 test("an unknown role or key of a turn is refused by its place", async (t) => {
   const { client } = await serve(t, () => undefined);
   await assert.rejects(client().add([{ role: "narrator", content: "x" }], { userId: "ana" }), /messages\[0\]\.role: "narrator"/);
+  const shown = [{ role: "user", content: "x", images: ["a path"] }];
+  await assert.rejects(client().add(shown as never, { userId: "ana" }), /messages\[0\]\.images\[0\]/);
   const turns = [{ role: "user", content: "x" }, { role: "user", content: "y", actor_id: "Ana" }];
   await assert.rejects(client().add(turns, { userId: "ana" }), /actor_id: messages\[1\] has no such option; did you mean actorId\?/);
 });

@@ -9,6 +9,7 @@ from memoir.enums import (
     AddMode,
     BreakerState,
     ChangeAction,
+    DropReason,
     Durability,
     EventType,
     FindingKind,
@@ -70,7 +71,16 @@ from memoir.history_events import Actor, Bookmark, HistoryEvent
 from memoir.memory import Duplicate, Memory, MemoryChange, Provenance, WrittenMemory
 from memoir.messages import Message, NewMemory
 from memoir.resets import ExecutedReset, Reset, ResetPlan, ResetReceipt, ResetTarget, StoreEffect, StoreReceipt
-from memoir.results import AddResult, BatchItem, CreateManyResult, DeleteResult, InferenceUsage, Ingestion, ScopeSummary
+from memoir.results import (
+    AddResult,
+    BatchItem,
+    CreateManyResult,
+    DeleteResult,
+    DroppedFact,
+    InferenceUsage,
+    Ingestion,
+    ScopeSummary,
+)
 from memoir.search_results import (
     ContextPart,
     ContextResult,
@@ -117,6 +127,8 @@ __all__ = [
     "DataLoss",
     "DeadlineExceeded",
     "DeleteResult",
+    "DropReason",
+    "DroppedFact",
     "Duplicate",
     "Durability",
     "Embedding",

@@ -15,6 +15,7 @@ __all__ = [
     "AddMode",
     "BreakerState",
     "ChangeAction",
+    "DropReason",
     "Durability",
     "EventType",
     "FindingKind",
@@ -188,6 +189,18 @@ class IngestionState(OpenEnum):
     FAILED = "FAILED"
 
 
+class DropReason(OpenEnum):
+    """Why something a model handed over was left out."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    QUOTE_NOT_FOUND = "QUOTE_NOT_FOUND"
+    QUOTE_TOO_SHORT = "QUOTE_TOO_SHORT"
+    KIND_NOT_WANTED = "KIND_NOT_WANTED"
+    PERSONAL_DATA = "PERSONAL_DATA"
+    SAID_TWICE = "SAID_TWICE"
+    NOT_THE_USERS_REQUEST = "NOT_THE_USERS_REQUEST"
+
+
 class ScopeDimension(OpenEnum):
     """Part of a scope to list by."""
 
@@ -288,6 +301,7 @@ SEARCH_PHASE: Final = EnumCodec(SearchPhase, search_pb2.SearchPhase, "SEARCH_PHA
 PHASE_OUTCOME: Final = EnumCodec(PhaseOutcome, search_pb2.PhaseReport.Outcome, "OUTCOME_")
 RESET_STATE: Final = EnumCodec(ResetState, reset_pb2.Reset.State, "STATE_")
 INGESTION_STATE: Final = EnumCodec(IngestionState, memory_pb2.Ingestion.State, "STATE_")
+DROP_REASON: Final = EnumCodec(DropReason, memory_pb2.DroppedFact.Reason, "REASON_")
 SCOPE_DIMENSION: Final = EnumCodec(ScopeDimension, memory_pb2.ScopeDimension, "SCOPE_DIMENSION_")
 STORE_KIND: Final = EnumCodec(StoreKind, common_pb2.StoreKind, "STORE_KIND_")
 BREAKER_STATE: Final = EnumCodec(BreakerState, admin_pb2.StoreStatus.BreakerState, "BREAKER_STATE_")

@@ -16,13 +16,17 @@ from memoir.values import Instant, MetadataInput, metadata_to_proto, optional_ti
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation. `create_time` (aware, or RFC 3339 text) may lie in the past; None means now."""
+    """One turn of a conversation. `create_time` (aware, or RFC 3339 text) may lie in the past; None means now.
+
+    `images` are the bytes of PNG, JPEG, GIF or WebP files: mode INFER has a model describe them.
+    """
 
     role: Role | str
     content: str
     actor_id: str = ""
     message_id: str = ""
     create_time: Instant | None = None
+    images: Iterable[bytes | bytearray | memoryview] = ()
 
 
 #: One turn: a `Message`, or a dict with the same keys.
@@ -113,8 +117,18 @@ def messages_to_proto(messages: str | MessageInput | Iterable[MessageInput]) -> 
                 actor_id=turn.actor_id or "",
                 message_id=turn.message_id or "",
                 create_time=optional_timestamp(turn.create_time, f"{path}.create_time"),
+                images=_images(turn.images, f"{path}.images"),
             )
         )
+    return result
+
+
+def _images(images: Iterable[bytes | bytearray | memoryview] | None, path: str) -> list[memory_pb2.Image]:
+    result = []
+    for index, data in enumerate(images or ()):
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise invalid(f"{path}[{index}]", f"a {type(data).__name__} is not the bytes of an image; read the file")
+        result.append(memory_pb2.Image(data=bytes(data)))
     return result
 
 

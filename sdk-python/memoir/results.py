@@ -3,7 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from memoir.enums import ADD_MODE, DURABILITY, INGESTION_STATE, AddMode, Durability, IngestionState
+from memoir.enums import (
+    ADD_MODE,
+    DROP_REASON,
+    DURABILITY,
+    INGESTION_STATE,
+    AddMode,
+    DropReason,
+    Durability,
+    IngestionState,
+)
 from memoir.errors import MemoirError, error_from_status
 from memoir.memory import (
     Duplicate,
@@ -28,6 +37,15 @@ class InferenceUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedFact:
+    """A statement, or a request to forget, that a model took from the conversation and that was left out."""
+
+    text: str
+    quote: str
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
 class AddResult:
     """What `add` did.
 
@@ -35,6 +53,7 @@ class AddResult:
         changes: decisions in order. mode: the mode that ran.
         revision: pass as `min_revision` to a read to see this write. durability: how far the write has got.
         usage: None where no model was asked. ingestion_id: set when the work goes on (see `get_ingestion`).
+        dropped: what a model handed over and the server did not take.
     """
 
     changes: tuple[MemoryChange, ...]
@@ -43,6 +62,7 @@ class AddResult:
     durability: Durability
     usage: InferenceUsage | None
     ingestion_id: str
+    dropped: tuple[DroppedFact, ...]
     message: memory_pb2.AddMemoriesResponse = field(repr=False, compare=False)
 
 
@@ -78,11 +98,13 @@ class CreateManyResult:
 
 @dataclass(frozen=True, slots=True)
 class DeleteResult:
-    """What `delete` and `delete_many` did; revision is 0 when nothing was there and that was allowed."""
+    """What `delete` and `delete_many` did; revision is 0 when nothing was there and that was allowed. `derived`, of
+    `delete` only: memories that were taken from the message of the EPISODE that was deleted; they stay."""
 
     deleted_count: int
     revision: int
     durability: Durability
+    derived: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +148,7 @@ def add_result_from_proto(message: memory_pb2.AddMemoriesResponse) -> AddResult:
         DURABILITY.decode(message.durability),
         usage_from_proto(message.usage) if message.HasField("usage") else None,
         message.ingestion_id,
+        tuple([DroppedFact(each.text, each.quote, DROP_REASON.decode(each.reason)) for each in message.dropped]),
         message,
     )
 

@@ -10,6 +10,7 @@ import pytest
 from memoir_conformance.ledger_doctor_suite import DoctorSuite
 from memoir_conformance.ledger_duplicates_suite import AccessSuite, TwinSuite
 from memoir_conformance.ledger_filter_suite import FilterSuite
+from memoir_conformance.ledger_ingestion_suite import IngestionSuite
 from memoir_conformance.ledger_model import OpenLedger, Reopen
 from memoir_conformance.ledger_sources_suite import SourcesSuite
 from memoir_conformance.ledger_suite import ReadingSuite, WritingSuite
@@ -113,6 +114,10 @@ class TestPostgresWork(WorkSuite):
 
 
 class TestPostgresResets(ResetSuite):
+    pass
+
+
+class TestPostgresIngestions(IngestionSuite):
     pass
 
 

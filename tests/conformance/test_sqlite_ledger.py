@@ -17,6 +17,7 @@ import pytest
 from memoir_conformance.ledger_doctor_suite import DoctorSuite
 from memoir_conformance.ledger_duplicates_suite import AccessSuite, TwinSuite, twin, twins
 from memoir_conformance.ledger_filter_suite import FilterSuite
+from memoir_conformance.ledger_ingestion_suite import IngestionSuite
 from memoir_conformance.ledger_lease_suite import LeaseSuite
 from memoir_conformance.ledger_model import (
     ALICE,
@@ -149,6 +150,10 @@ class TestSqliteResets(ResetSuite):
     pass
 
 
+class TestSqliteIngestions(IngestionSuite):
+    pass
+
+
 class TestSqliteTransfer(TransferSuite):
     pass
 
@@ -251,6 +256,7 @@ class TestFile:
         with apsw.Connection(str(tmp_path / "data-0" / "ledger.db")) as connection:
             connection.execute(
                 "DROP INDEX versions_by_said; ALTER TABLE versions DROP COLUMN said; DROP TABLE accesses; "
+                "DROP TABLE ingestions; "
                 "DROP INDEX idempotency_mentioning; ALTER TABLE idempotency DROP COLUMN mentions"
             )
             connection.pragma("user_version", 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from stores.fixtures import four_stores
 from stores.four import Stores, bounded_stores
 from tests.faults.extent import ALL, SEED
+from tests.faults.model import language_model
 from tests.faults.report import PAGE, Report
 from tests.faults.site import prepared
 
@@ -31,6 +32,13 @@ if ALL:
         """The real stores."""
         with bounded_stores(seconds=ALL_SECONDS) as stores:
             yield stores
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[Mapping[str, str]]:
+    """Variables of servers with a language model."""
+    with language_model() as environment:
+        yield environment
 
 
 @pytest.fixture(scope="session")

@@ -53,10 +53,13 @@ def adapters(settings: Mapping[str, str]) -> Adapters:
 class Lane:
     """A deployment and its recorded server. A context manager: at the end the ledger's chains are verified."""
 
-    def __init__(self, stores: Stores, name: str, directory: Path) -> None:
+    def __init__(
+        self, stores: Stores, name: str, directory: Path, *, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.stores = stores
         self._directory = directory
+        self._environment = environment or {}
         self._namespaces: list[str] = []
         self._closing = AsyncExitStack()
 
@@ -66,7 +69,7 @@ class Lane:
         self.server = ServerProcess(
             self._directory / "data",
             free_address(),
-            environment=self.deployment.environment,
+            environment={**self.deployment.environment, **self._environment},
             life=LIFE_SECONDS,
         )
         self.adapters = adapters(self.deployment.settings)

@@ -18,7 +18,7 @@ from tests.faults.steps import MOMENTS, Kill, Reference, interrupt, record
 WRITES = (
     *("ledger.commit", "ledger.save_plan", "ledger.execute_reset", "ledger.save_progress", "ledger.erase"),
     *("ledger.say_forgotten", "ledger.finish_reset", "ledger.keep_vectors", "ledger.complete"),
-    *("index.apply", "graph.apply"),
+    *("ledger.accept_ingestion", "index.apply", "graph.apply"),
 )
 """Steps that change something: they come in every order of events, so each of them must be reached."""
 

@@ -5,19 +5,24 @@ All ids and request ids are fixed, so that two runs can be compared. Ann's memor
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from memoir import AsyncMemoir, Reset
+from memoir import AsyncMemoir, IngestionState, Reset
 
 CALL_SECONDS = 30.0
 RESET_SECONDS = 60.0
+INGESTION_SECONDS = 60.0
 """Generous: a slow machine must not look like a lost answer."""
 
 WORDS = ("falcon", "kettle", "glacier", "cello", "harbour", "walnut", "saffron", "lantern", "meadow")
 """Each is in one text of one version only, so that a search for it finds that version or nothing."""
+
+
+_UNDER_WAY = (IngestionState.PENDING, IngestionState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +74,38 @@ async def _create(client: AsyncMemoir) -> None:
     )
 
 
+_SAID = datetime(2024, 5, 5, tzinfo=UTC)
+CONVERSATION = (
+    {"role": "user", "content": "I planted a walnut tree", "message_id": "m1", "create_time": _SAID},
+    {"role": "user", "content": "I cook with saffron", "message_id": "m2", "create_time": _SAID},
+)
+
+
 async def _add(client: AsyncMemoir) -> None:
-    messages = [
-        {"role": "user", "content": "I planted a walnut tree", "message_id": "m1"},
-        {"role": "user", "content": "I cook with saffron", "message_id": "m2"},
-    ]
     await client.add(
-        messages, user_id="ann", session_id="s", mode="VERBATIM", request_id="operation", timeout=CALL_SECONDS
+        CONVERSATION, user_id="ann", session_id="s", mode="VERBATIM", request_id="operation", timeout=CALL_SECONDS
     )
+
+
+async def _infer(client: AsyncMemoir) -> None:
+    await client.add(CONVERSATION, user_id="ann", mode="INFER", request_id="operation", timeout=CALL_SECONDS)
+
+
+async def _infer_later(client: AsyncMemoir) -> None:
+    """Waits for the end: the work behind the answer is a part of the operation."""
+    added = await client.add(
+        CONVERSATION,
+        user_id="ann",
+        mode="INFER",
+        durability="ACCEPTED",
+        request_id="operation",
+        timeout=CALL_SECONDS,
+    )
+    async with asyncio.timeout(INGESTION_SECONDS):
+        while (ingestion := await client.get_ingestion(added.ingestion_id)).state in _UNDER_WAY:
+            await asyncio.sleep(0.02)
+    assert ingestion.state is IngestionState.SUCCEEDED, f"the ingestion ended as {ingestion.state.name}"
+    assert len(ingestion.changes) == 3, f"the ingestion tells of {ingestion.changes}"
 
 
 async def _update(client: AsyncMemoir) -> None:
@@ -129,6 +158,8 @@ async def _remove_ann(client: AsyncMemoir, *, erase: bool) -> None:
 OPERATIONS = (
     Operation("create", _create),
     Operation("add", _add),
+    Operation("infer", _infer),
+    Operation("infer later", _infer_later),
     Operation("update", _update),
     Operation("supersede", _supersede),
     Operation("delete", _delete),

@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from memoir_server.adapters.embedder.cached import CachedEmbedder
-from memoir_server.app import composition
+from memoir_server.app import composition, inference
 from memoir_server.app.adapters import Adapters, build_adapters
+from memoir_server.app.providers import build_reasoner
 from memoir_server.app.settings import Settings
+from memoir_server.app.settings_models import ReasonerSettings
 from memoir_server.app.status import Stores
 from memoir_server.cli.main import main
 from memoir_server.domain.store import StoreKind
@@ -36,6 +38,7 @@ from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.graph import EntityGraph
 from memoir_server.ports.index import MemoryIndex
 from memoir_server.ports.ledger import Ledger
+from memoir_server.ports.reasoner import Reasoner
 from memoir_server.service.accesses import Accesses
 from memoir_server.service.expiry import Sweeper
 from memoir_server.service.following import Following
@@ -51,6 +54,7 @@ _WAITS = frozenset(
     {
         *("wait_beyond", "wait_for_work", "wait_reset", "history", "ping", "close"),
         *("renew", "resign", "others_with_another_model", "behind", "unfinished_resets"),
+        *("claim_ingestion", "wait_for_ingestions"),
     }
 )
 """Waiting for news, what a watch reads, the end of the process, and what comes with the clock."""
@@ -179,7 +183,12 @@ def install(recorder: Recorder) -> None:
     def embedding(*arguments: Any) -> Embedder:
         return recorded(Embedder, CachedEmbedder(*arguments), "embedder", recorder)
 
+    def reasoning(settings: ReasonerSettings) -> Reasoner | None:
+        made = build_reasoner(settings)
+        return None if made is None else recorded(Reasoner, made, "reasoner", recorder)
+
     vars(composition).update(build_adapters=build, CachedEmbedder=embedding)
+    vars(inference).update(build_reasoner=reasoning)
     for owner, method in _BY_THE_CLOCK:
         setattr(owner, method, by_the_clock(getattr(owner, method)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -70,12 +71,13 @@ class Site(ABC):
 
 
 class CopiedSite(Site):
-    """A copy of a prepared data directory, on the embedded profile."""
+    """A copy of a prepared data directory, on the embedded profile; `environment` adds variables to every start."""
 
-    def __init__(self, origin: Path, directory: Path) -> None:
+    def __init__(self, origin: Path, directory: Path, environment: Mapping[str, str]) -> None:
         directory.mkdir(parents=True)
         data = Path(shutil.copytree(origin, directory / "data"))
-        super().__init__(ServerProcess(data, free_address()), NAMESPACE, directory, directory / "orders")
+        server = ServerProcess(data, free_address(), environment=environment)
+        super().__init__(server, NAMESPACE, directory, directory / "orders")
 
     async def begin(self) -> None:
         await self.start()

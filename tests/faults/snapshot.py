@@ -6,7 +6,7 @@ Left out is what differs between any two runs: times, identifiers the server mad
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -85,13 +85,14 @@ async def look(client: AsyncMemoir) -> Shown:
     memories = [memory async for memory in client.list(include_superseded=True, view="FULL")]
     events = [event async for event in client.history()]
     assert [event.revision for event in events] == list(range(1, head + 1)), "the log has a gap"
+    labels = {memory.id: _label(memory) for memory in memories}
     found = {}
     for word in WORDS:
         result = await client.search(word, user_id="ann", recipe="keyword", include_superseded=True, min_revision=head)
         found[word] = tuple(sorted(_label(hit.memory) for hit in result.hits if word in hit.memory.text))
     return Shown(
         head=head,
-        memories={_label(memory): _described(memory) for memory in memories},
+        memories={labels[memory.id]: _described(memory, labels) for memory in memories},
         history=tuple(_event(event) for event in events),
         found=found,
         entities=tuple(sorted([entity.name async for entity in client.entities(user_id="ann", min_revision=head)])),
@@ -166,10 +167,12 @@ def _label_of(memory_id: str, text: str) -> str:
     return memory_id if memory_id in FIXED_IDS else f"<{text}>"
 
 
-def _described(memory: Memory) -> tuple[str, ...]:
+def _described(memory: Memory, labels: Mapping[str, str]) -> tuple[str, ...]:
     owner = memory.scope.user_id or ""
     names = ",".join(sorted(mention.name for mention in memory.entities))
-    links = [",".join(memory.supersedes), memory.superseded_by]
+    links = [
+        ",".join(labels.get(other, other) for other in each) for each in (memory.supersedes, [memory.superseded_by])
+    ]
     return (memory.text, owner, names, *links, str(memory.valid_until or ""), str(memory.revision))
 
 

@@ -3,7 +3,7 @@ graph in Neo4j and the cache in Redis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -23,11 +23,11 @@ WRITES = 1
 
 @pytest.mark.timeout(7200)
 async def test_a_kill_at_any_step_changes_nothing_in_real_stores(
-    four_stores: Stores, tmp_path: Path, report: Report, tell: Callable[[str], None]
+    four_stores: Stores, tmp_path: Path, model: Mapping[str, str], report: Report, tell: Callable[[str], None]
 ) -> None:
     async with AsyncExitStack() as stack:
         lanes = [
-            await stack.enter_async_context(Lane(four_stores, f"steps{n}", tmp_path / f"lane{n}"))
+            await stack.enter_async_context(Lane(four_stores, f"steps{n}", tmp_path / f"lane{n}", environment=model))
             for n in range(AT_ONCE)
         ]
         await kill_everywhere(lanes, DISTRIBUTED_STEPS, (WRITES, DISTRIBUTED_KILLS), report, tell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -33,10 +33,10 @@ class PassingSite(CopiedSite):
 
 @pytest.mark.timeout(7200)
 async def test_a_kill_at_any_step_changes_nothing(
-    origin: Path, tmp_path: Path, report: Report, tell: Callable[[str], None]
+    origin: Path, tmp_path: Path, model: Mapping[str, str], report: Report, tell: Callable[[str], None]
 ) -> None:
     def lane(name: str) -> Site:
-        return PassingSite(origin, tmp_path / name)
+        return PassingSite(origin, tmp_path / name, model)
 
     await kill_everywhere([lane] * AT_ONCE, STEPS, (WRITES, KILLS), report, tell)
 
@@ -44,4 +44,4 @@ async def test_a_kill_at_any_step_changes_nothing(
 def test_every_operation_is_recorded_down_to_the_stores() -> None:
     """The list of operations is the one the documentation promises."""
     names = [operation.name for operation in OPERATIONS]
-    assert names == ["create", "add", "update", "supersede", "delete", "reset", "erasure"]
+    assert names == ["create", "add", "infer", "infer later", "update", "supersede", "delete", "reset", "erasure"]

@@ -54,6 +54,7 @@ FIELDS: Mapping[str, st.SearchStrategy[Any]] = {
     "family": st.integers(1, 5),
     "model": st.integers(1, 2**40),
     "reset": st.integers(1, 2**40),
+    "number": st.integers(1, 2**40),
     **dict.fromkeys(("user_id", "agent_id", "session_id"), st.none() | TEXTS),
     **dict.fromkeys(("detail", "salt"), st.none() | st.binary(max_size=20)),
     "mentions": st.lists(TEXTS, max_size=3).map(tuple),
@@ -94,6 +95,7 @@ KEYS: Mapping[Part, Any] = {
     Part.VECTORS: lambda row: (row.ns, row.content_hash, row.model),
     Part.KEPT_FACTS: lambda row: (row.ns, row.revision),
     Part.RESETS: (lambda row: row.reset, lambda row: (row.ns, row.reset_id)),
+    Part.INGESTIONS: (lambda row: row.number, lambda row: (row.ns, row.ingestion_id)),
     Part.ACCESSES: lambda row: (row.ns, row.memory_id),
 }
 """What no two rows may have in common; of other parts, all of it."""

@@ -152,7 +152,7 @@ async def test_add_takes_dicts_and_dataclasses(fake: FakeServer, client: AsyncMe
     )
     turns = [
         {"role": "user", "content": "hi", "actor_id": "Ana", "message_id": "t1", "create_time": "2026-01-01T00:00:00Z"},
-        Message("ASSISTANT", "hello", create_time=datetime(2026, 1, 1, tzinfo=UTC)),
+        Message("ASSISTANT", "hello", create_time=datetime(2026, 1, 1, tzinfo=UTC), images=[b"one", bytearray(b"two")]),
     ]
     result = await client.add(turns, user_id="ana", mode="VERBATIM")  # type: ignore[arg-type]
     assert (result.mode, result.revision, result.durability, result.usage) == ("VERBATIM", 7, "INDEXED", None)
@@ -164,6 +164,7 @@ async def test_add_takes_dicts_and_dataclasses(fake: FakeServer, client: AsyncMe
         Timestamp(seconds=1_767_225_600),
     )
     assert (second.role, second.create_time) == (memory_pb2.ROLE_ASSISTANT, first.create_time)
+    assert [image.data for image in second.images] == [b"one", b"two"]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,7 @@ async def test_add_takes_dicts_and_dataclasses(fake: FakeServer, client: AsyncMe
     [
         ({"role": "user", "content": "x", "name": "Ana"}, "messages[0].name"),
         ({"role": "narrator", "content": "x"}, "messages[0].role"),
+        ({"role": "user", "content": "x", "images": [b"", "a path"]}, "messages[0].images[1]"),
         ({"role": "user"}, "messages[0]"),
         (5, "messages[0]"),
     ],

@@ -171,6 +171,7 @@ export function message(value: Message): MessageInput {
     actorId: value.actorId,
     messageId: value.messageId,
     createTime: moment(value.createTime),
+    images: value.images.map((image) => image.data),
   };
 }
 

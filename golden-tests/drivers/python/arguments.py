@@ -167,6 +167,7 @@ def message(value: memory_pb2.Message) -> dict[str, Any]:
         "actor_id": value.actor_id,
         "message_id": value.message_id,
         "create_time": optional(value, "create_time"),
+        "images": [image.data for image in value.images],
     }
 
 

@@ -83,7 +83,9 @@ def delete(memoir: AsyncMemoir, q: memory_pb2.DeleteMemoryRequest, options: Call
     """DeleteMemory."""
     return one(
         lambda value: memory_pb2.DeleteMemoryResponse(
-            revision=value.revision, durability=DURABILITY.encode(value.durability, "durability")
+            revision=value.revision,
+            durability=DURABILITY.encode(value.durability, "durability"),
+            derived=value.derived,
         ),
         memoir.delete(q.memory_id, etag=q.etag, reason=q.reason, allow_missing=q.allow_missing, **write(q, options)),
     )

@@ -258,7 +258,8 @@ class AsyncWrites(AsyncService):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> DeleteResult:
-        """Delete a memory, with what was derived from it. Its history stays.
+        """Delete a memory, with the entities and relations it stated. Its history stays. Of an EPISODE, `derived` names
+        the memories that were taken from its message and stay.
 
         Raises:
             MemoryNotFound (unless allow_missing), EtagMismatch, RequestIdReused.
@@ -273,7 +274,12 @@ class AsyncWrites(AsyncService):
             request_id=request_id_or_new(request_id),
         )
         response = await self._transport.unary(methods.DELETE_MEMORY, request, timeout)
-        return DeleteResult(int(response.revision > 0), response.revision, DURABILITY.decode(response.durability))
+        return DeleteResult(
+            int(response.revision > 0),
+            response.revision,
+            DURABILITY.decode(response.durability),
+            tuple(response.derived),
+        )
 
     async def delete_many(
         self,
@@ -299,4 +305,4 @@ class AsyncWrites(AsyncService):
             request_id=request_id_or_new(request_id),
         )
         response = await self._transport.unary(methods.BATCH_DELETE_MEMORIES, request, timeout)
-        return DeleteResult(response.deleted_count, response.revision, DURABILITY.decode(response.durability))
+        return DeleteResult(response.deleted_count, response.revision, DURABILITY.decode(response.durability), ())

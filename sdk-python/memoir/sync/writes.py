@@ -222,7 +222,8 @@ class Writes(SyncService):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> DeleteResult:
-        """Delete a memory, with what was derived from it. Its history stays.
+        """Delete a memory, with the entities and relations it stated. Its history stays. Of an EPISODE, `derived` names
+        the memories that were taken from its message and stay.
 
         Raises:
             MemoryNotFound (unless allow_missing), EtagMismatch, RequestIdReused.

@@ -155,18 +155,26 @@ class Provenance(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., message_id: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., actor_id: _Optional[str] = ..., quote: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ("role", "content", "actor_id", "message_id", "create_time")
+    __slots__ = ("role", "content", "actor_id", "message_id", "create_time", "images")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     ACTOR_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
     role: Role
     content: str
     actor_id: str
     message_id: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, role: _Optional[_Union[Role, str]] = ..., content: _Optional[str] = ..., actor_id: _Optional[str] = ..., message_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, role: _Optional[_Union[Role, str]] = ..., content: _Optional[str] = ..., actor_id: _Optional[str] = ..., message_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
+
+class Image(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class AddMemoriesRequest(_message.Message):
     __slots__ = ("namespace", "scope", "messages", "mode", "metadata", "instruction", "durability", "validate_only", "request_id")
@@ -198,20 +206,48 @@ class AddMemoriesRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., scope: _Optional[_Union[_common_pb2.Scope, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., mode: _Optional[_Union[AddMode, str]] = ..., metadata: _Optional[_Mapping[str, _common_pb2.MetadataValue]] = ..., instruction: _Optional[str] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., validate_only: bool = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AddMemoriesResponse(_message.Message):
-    __slots__ = ("changes", "revision", "durability", "mode", "usage", "ingestion_id")
+    __slots__ = ("changes", "revision", "durability", "mode", "usage", "ingestion_id", "dropped")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     INGESTION_ID_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[MemoryChange]
     revision: int
     durability: _common_pb2.Durability
     mode: AddMode
     usage: InferenceUsage
     ingestion_id: str
-    def __init__(self, changes: _Optional[_Iterable[_Union[MemoryChange, _Mapping]]] = ..., revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., mode: _Optional[_Union[AddMode, str]] = ..., usage: _Optional[_Union[InferenceUsage, _Mapping]] = ..., ingestion_id: _Optional[str] = ...) -> None: ...
+    dropped: _containers.RepeatedCompositeFieldContainer[DroppedFact]
+    def __init__(self, changes: _Optional[_Iterable[_Union[MemoryChange, _Mapping]]] = ..., revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., mode: _Optional[_Union[AddMode, str]] = ..., usage: _Optional[_Union[InferenceUsage, _Mapping]] = ..., ingestion_id: _Optional[str] = ..., dropped: _Optional[_Iterable[_Union[DroppedFact, _Mapping]]] = ...) -> None: ...
+
+class DroppedFact(_message.Message):
+    __slots__ = ("text", "quote", "reason")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[DroppedFact.Reason]
+        REASON_QUOTE_NOT_FOUND: _ClassVar[DroppedFact.Reason]
+        REASON_QUOTE_TOO_SHORT: _ClassVar[DroppedFact.Reason]
+        REASON_KIND_NOT_WANTED: _ClassVar[DroppedFact.Reason]
+        REASON_PERSONAL_DATA: _ClassVar[DroppedFact.Reason]
+        REASON_SAID_TWICE: _ClassVar[DroppedFact.Reason]
+        REASON_NOT_THE_USERS_REQUEST: _ClassVar[DroppedFact.Reason]
+    REASON_UNSPECIFIED: DroppedFact.Reason
+    REASON_QUOTE_NOT_FOUND: DroppedFact.Reason
+    REASON_QUOTE_TOO_SHORT: DroppedFact.Reason
+    REASON_KIND_NOT_WANTED: DroppedFact.Reason
+    REASON_PERSONAL_DATA: DroppedFact.Reason
+    REASON_SAID_TWICE: DroppedFact.Reason
+    REASON_NOT_THE_USERS_REQUEST: DroppedFact.Reason
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    QUOTE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    quote: str
+    reason: DroppedFact.Reason
+    def __init__(self, text: _Optional[str] = ..., quote: _Optional[str] = ..., reason: _Optional[_Union[DroppedFact.Reason, str]] = ...) -> None: ...
 
 class InferenceUsage(_message.Message):
     __slots__ = ("llm_calls", "prompt_tokens", "completion_tokens", "model")
@@ -438,12 +474,14 @@ class DeleteMemoryRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., memory_id: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., allow_missing: bool = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteMemoryResponse(_message.Message):
-    __slots__ = ("revision", "durability")
+    __slots__ = ("revision", "durability", "derived")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    DERIVED_FIELD_NUMBER: _ClassVar[int]
     revision: int
     durability: _common_pb2.Durability
-    def __init__(self, revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ...) -> None: ...
+    derived: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, revision: _Optional[int] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., derived: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BatchDeleteMemoriesRequest(_message.Message):
     __slots__ = ("namespace", "memory_ids", "reason", "allow_missing", "durability", "request_id")

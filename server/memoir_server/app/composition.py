@@ -15,6 +15,8 @@ from memoir_server.adapters.embedder.hashing import HashEmbedder
 from memoir_server.app.adapters import build_adapters
 from memoir_server.app.clock import SystemClock, UuidV7
 from memoir_server.app.health import Health
+from memoir_server.app.inference import Inference, build_inference
+from memoir_server.app.providers import build_remote_embedder
 from memoir_server.app.settings import Settings
 from memoir_server.app.status import Stores
 from memoir_server.app.telemetry import Telemetry
@@ -35,6 +37,7 @@ from memoir_server.rpc.contract_digest import CONTRACT_SHA256
 from memoir_server.rpc.draining import Draining
 from memoir_server.rpc.graph import GraphService
 from memoir_server.rpc.history import HistoryService
+from memoir_server.rpc.inference import InferenceMethods
 from memoir_server.rpc.interceptors.auth import ApiKey, ApiKeys, Authenticator, NoAuthentication
 from memoir_server.rpc.interceptors.chain import Chain
 from memoir_server.rpc.interceptors.limits import Limits
@@ -64,7 +67,9 @@ from memoir_server.service.rounds import Rounds
 from memoir_server.service.scopes import Scopes
 
 FEATURES: Sequence[str] = ("context", "doctor", "graph", "graph_read", "reset", "scopes", "transfer", "watch")
-"""What GetServerInfo reports as on."""
+"""What GetServerInfo reports as on, beside what the settings turn on."""
+INFER: str = "infer"
+"""Reported where a language model is set."""
 
 _TRACED_STORES = {
     "ledger": ("commit", "get", "list_memories", "hydrate", "history"),
@@ -92,6 +97,7 @@ class Composition:
     doctor: Doctor
     rounds: Rounds
     remembering: Remembering
+    inference: Inference | None
     recalling: Recalling
     graph_reading: GraphReading
     scopes: Scopes
@@ -128,7 +134,13 @@ class Composition:
         page_bytes = self.settings.server.max_message_bytes * 3 // 4
         return {
             "memoir.v1.MemoryService": MemoryService(
-                self.remembering, self.recalling, self.scopes, self.accesses, tokens, page_bytes=page_bytes
+                self.remembering,
+                self.recalling,
+                self.scopes,
+                self.accesses,
+                tokens,
+                page_bytes=page_bytes,
+                inference=self._inference_methods(tokens, page_bytes),
             ),
             "memoir.v1.SearchService": SearchService(
                 self.recalling, Contexts(self.recalling, self.ledger, self.accesses)
@@ -141,6 +153,11 @@ class Composition:
             ),
             "memoir.v1.AdminService": AdminService(self._facts(), self.stores, self.doctor, self.draining),
         }
+
+    def _inference_methods(self, tokens: Tokens, page_bytes: int) -> InferenceMethods | None:
+        if self.inference is None:
+            return None
+        return InferenceMethods(self.inference.inferring, self.inference.ingesting, tokens, page_bytes=page_bytes)
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """Handlers for every service of the contract."""
@@ -156,7 +173,7 @@ class Composition:
         return ServerFacts(
             version=VERSION,
             contract_digest=CONTRACT_SHA256,
-            features=FEATURES,
+            features=sorted([*FEATURES, INFER]) if self.inference else FEATURES,
             limits={
                 "max_message_bytes": server.max_message_bytes,
                 "max_page_size": MAX_PAGE_SIZE,
@@ -208,6 +225,17 @@ def compose(settings: Settings, telemetry: Telemetry) -> Composition:
         doctor=doctor,
         rounds=Rounds(doctor, ledger, seconds=settings.doctor.every_seconds, sample=settings.doctor.sample),
         remembering=Remembering(ledger, freshness, clock, ids, guard, embedder),
+        inference=build_inference(
+            settings,
+            ledger=ledger,
+            index=index,
+            embedder=embedder,
+            projector=projector,
+            freshness=freshness,
+            clock=clock,
+            background_clock=background_clock,
+            ids=ids,
+        ),
         recalling=Recalling(
             ledger=ledger,
             index=index,
@@ -241,8 +269,10 @@ def _sources(settings: Settings) -> tuple[Clock, Clock, IdSource, Callable[[int]
 
 
 def build_embedder(settings: Settings) -> Embedder:
-    """The embedder of the settings, without a cache. Raises ModelError."""
+    """The embedder of the settings, without a cache. Raises ModelError, SettingsError."""
     chosen = settings.embedder
+    if chosen.adapter:
+        return build_remote_embedder(chosen)
     return BatchingEmbedder(_model(settings), max_batch=chosen.max_batch, parallel=chosen.threads)
 
 

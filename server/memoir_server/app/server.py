@@ -22,6 +22,7 @@ from memoir_server.app.settings import Settings, SettingsError
 from memoir_server.app.telemetry import Telemetry, configure
 from memoir_server.app.version import VERSION
 from memoir_server.domain.errors import StoreUnavailable
+from memoir_server.ports.embedder import EmbedderMismatch
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,12 @@ class Server:
         closing.callback(self._telemetry.close)
         parts = self._composition = compose(self._settings, self._telemetry)
         closing.push_async_callback(parts.embedder.close)
+        try:
+            await parts.embedder.open()
+        except EmbedderMismatch as mismatch:
+            raise SettingsError(mismatch.key, mismatch.value, f"is not so: {mismatch.reason}", mismatch.fix) from None
+        if parts.inference is not None:
+            closing.push_async_callback(parts.inference.reasoner.close)
         parts.validator.self_test(parts.contract)
         # Closed even when opening fails half-way.
         closing.push_async_callback(parts.ledger.close)
@@ -89,6 +96,9 @@ class Server:
         await parts.projector.start()
         closing.push_async_callback(parts.resets.stop)
         await parts.resets.start()
+        if parts.inference is not None:
+            closing.push_async_callback(parts.inference.ingesting.stop)
+            await parts.inference.ingesting.start()
         closing.push_async_callback(parts.sweeper.stop)
         await parts.sweeper.start()
         closing.push_async_callback(parts.accesses.stop)

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from memoir_server.app.settings_inference import (
+    InferenceSettings,
+    IngestionSettings,
+    PolicySettings,
+    read_policies,
+    read_words,
+)
+from memoir_server.app.settings_models import EmbedderSettings, FallbackSettings, ReasonerSettings, read_fallbacks
 from memoir_server.app.settings_stores import (
     CacheSettings,
     GraphSettings,
@@ -20,7 +28,7 @@ from memoir_server.app.settings_stores import (
     StoreSettings,
     without_password,
 )
-from memoir_server.app.settings_values import ApiKeySettings, SettingsError, nearest, parse_value
+from memoir_server.app.settings_values import ApiKeySettings, SettingsError, from_json, nearest, parse_value
 
 __all__ = ["ApiKeySettings", "Settings", "SettingsError"]
 
@@ -51,20 +59,6 @@ class ServerSettings:
     """Largest request taken; pages are kept below it too."""
     drain_seconds: float = 10.0
     """Time that calls in hand get to finish when the server is told to stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedderSettings:
-    """The embedding model."""
-
-    model: str = "all-MiniLM-L6-v2"
-    """Name of a known model, path of a model folder, or "hash": deterministic vectors for tests."""
-    threads: int = 1
-    """Threads that compute, and batches embedded at a time."""
-    max_batch: int = 32
-    """Texts embedded together at most."""
-    cache_bytes: int = 64 * 1024 * 1024
-    """Memory for vectors of texts seen before; 0 keeps none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +142,9 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
+    reasoner: ReasonerSettings = field(default_factory=ReasonerSettings)
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
+    ingestion: IngestionSettings = field(default_factory=IngestionSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     graph: GraphSettings = field(default_factory=GraphSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -181,28 +178,42 @@ class Settings:
 
     def public(self) -> dict[str, object]:
         """Every setting as "section.key", in order, without secrets."""
-        shown: dict[str, object] = {}
-        for section in fields(self):
-            values = getattr(self, section.name)
-            for entry in fields(values):
-                value = getattr(values, entry.name)
-                if entry.name == "api_keys":
-                    value = [key.public() for key in value]
-                if entry.metadata.get("secret"):
-                    value = "..." if value else ""
-                if entry.name == "url":
-                    value = without_password(value)
-                if isinstance(value, Mapping):
-                    # Options of others may be secrets.
-                    value = dict.fromkeys(value, "...") if entry.name == "options" else dict(value)
-                shown[f"{section.name}.{entry.name}"] = str(value) if isinstance(value, Path) else value
-        return shown
+        return {
+            f"{section.name}.{entry.name}": _shown(entry, getattr(getattr(self, section.name), entry.name))
+            for section in fields(self)
+            for entry in fields(getattr(self, section.name))
+        }
+
+
+def _shown(entry: Field[Any], value: Any) -> object:
+    """A setting as it may be shown."""
+    if entry.metadata.get("secret"):
+        return "..." if value else ""
+    if entry.name == "url":
+        return without_password(value)
+    if entry.name == "options":
+        # Options of others may be secrets.
+        return dict.fromkeys(value, "...")
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return _plain(value)
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, ApiKeySettings | FallbackSettings | PolicySettings):
+        return value.public()
+    return str(value) if isinstance(value, Path) else value
 
 
 _SECTIONS: Mapping[str, type[Any]] = {
     "server": ServerSettings,
     "ledger": LedgerSettings,
     "embedder": EmbedderSettings,
+    "reasoner": ReasonerSettings,
+    "inference": InferenceSettings,
+    "ingestion": IngestionSettings,
     "index": IndexSettings,
     "graph": GraphSettings,
     "cache": CacheSettings,
@@ -255,8 +266,18 @@ def _build(raw: Mapping[str, Any]) -> Settings:
         if key not in _TYPES:
             raise SettingsError(key, value, "is not a setting", nearest(key, _TYPES))
         section, _, name = key.partition(".")
-        sections[section][name] = parse_value(key, value, _TYPES[key])
+        sections[section][name] = _parsed(key, value, _TYPES[key])
     return Settings(**{name: cls(**sections[name]) for name, cls in _SECTIONS.items()})
+
+
+def _parsed(key: str, value: Any, declared: str) -> Any:
+    if declared == "tuple[str, ...]":
+        return read_words(key, from_json(key, value, '["fact", "preference"]'))
+    if declared == "Mapping[str, PolicySettings]":
+        return read_policies(key, from_json(key, value, '{"chat": {"personal": "mask"}}'))
+    if declared == "tuple[FallbackSettings, ...]":
+        return read_fallbacks(key, from_json(key, value, '[{"url": "..."}]'))
+    return parse_value(key, value, declared)
 
 
 def check(settings: Settings) -> Settings:
@@ -304,8 +325,10 @@ def check(settings: Settings) -> Settings:
         raise SettingsError(
             "telemetry.otlp_endpoint", endpoint, "is not an HTTP URL", "write one such as http://127.0.0.1:4318"
         )
-    if not embedder.model:
-        raise SettingsError("embedder.model", "", "is empty", 'name a model, such as all-MiniLM-L6-v2, or "hash"')
+    embedder.check()
+    settings.reasoner.check()
+    settings.inference.check()
+    settings.ingestion.check()
     return settings
 
 

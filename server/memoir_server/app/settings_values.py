@@ -63,7 +63,31 @@ def parse_value(key: str, value: Any, declared: str) -> Any:
         return _by_namespace(key, value)
     if declared == "Mapping[str, str]":
         return _options(key, value)
+    if declared == "Mapping[str, Any]":
+        return _fields(key, value)
     return _api_keys(key, value)
+
+
+def from_json(key: str, value: Any, example: str) -> Any:
+    """What the environment says in JSON; what a file says as it is. Raises SettingsError."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise SettingsError(key, "...", "is not JSON", f"in the environment, write {example}") from None
+
+
+def _fields(key: str, value: Any) -> dict[str, Any]:
+    """A table of anything that JSON has a word for."""
+    value = from_json(key, value, '{"temperature": 0}')
+    if not isinstance(value, dict):
+        raise SettingsError(key, "...", "is not a table", f"write [{key}] and a line for each field below it")
+    try:
+        json.dumps(value)
+    except TypeError:
+        raise SettingsError(key, "...", "holds a date or a time", "write it as text") from None
+    return dict(value)
 
 
 def _text(key: str, value: Any) -> str:
@@ -111,6 +135,12 @@ def _options(key: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def check_namespace(path: str, namespace: str, value: object) -> None:
+    """Raises SettingsError where a key of a table is no name of a namespace."""
+    if namespace == "*" or not _NAMESPACE.fullmatch(namespace):
+        raise SettingsError(path, value, "names no namespace", "use lower-case letters, digits and hyphens")
+
+
 def _by_namespace(key: str, value: Any) -> dict[str, float]:
     if isinstance(value, str):
         try:
@@ -120,13 +150,7 @@ def _by_namespace(key: str, value: Any) -> dict[str, float]:
     if not isinstance(value, dict):
         raise SettingsError(key, value, "is not a table", f"write [{key}] and a line for each namespace below it")
     for namespace in value:
-        if namespace == "*" or not _NAMESPACE.fullmatch(namespace):
-            raise SettingsError(
-                f"{key}.{namespace}",
-                value[namespace],
-                "names no namespace",
-                "use lower-case letters, digits and hyphens",
-            )
+        check_namespace(f"{key}.{namespace}", namespace, value[namespace])
     return {namespace: float(_number(f"{key}.{namespace}", entry, whole=False)) for namespace, entry in value.items()}
 
 

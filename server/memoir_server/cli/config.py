@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from memoir_server.app.providers import check_keys
 from memoir_server.app.settings import Settings
 from memoir_server.cli.connection import Json
 from memoir_server.cli.render import console, print_json
@@ -27,6 +28,7 @@ def check(
 ) -> None:
     """Validate the settings file and the environment, and print what would be in force (secrets are never shown)."""
     settings = Settings.load(file, os.environ, {})
+    check_keys(settings, os.environ)
     if json:
         print_json(settings.public())
         return

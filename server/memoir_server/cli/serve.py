@@ -61,14 +61,14 @@ def serve(
 def fetch_missing_model(settings: Settings) -> None:
     """Makes the model of the settings ready if it is one that can be fetched by name; shows progress.
 
-    The hash embedder and a model folder of the operator's own need nothing; what is wrong with a folder, or with a
-    name that is not known, the server says when it opens the model.
+    The hash embedder, a model elsewhere and a model folder of the operator's own need nothing; what is wrong with a
+    folder, or with a name that is not known, the server says when it opens the model.
 
     Raises:
         ModelError: The model cannot be fetched, or it is not what was published.
     """
     name = settings.embedder.model
-    if name == "hash":
+    if name == "hash" or settings.embedder.adapter:
         return
     from memoir_server.adapters.embedder.models import ModelState, fetch, list_models
 

@@ -16,6 +16,7 @@ from memoir_server.domain.memory import (
     Role,
     Scope,
 )
+from memoir_server.domain.reasoning import ImagePart
 from memoir_server.domain.time import Instant
 
 
@@ -35,6 +36,7 @@ class Message:
     actor_id: str = ""
     message_id: str = ""
     create_time: Instant | None = None
+    images: tuple[ImagePart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

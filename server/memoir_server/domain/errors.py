@@ -72,6 +72,32 @@ class RequestIdReused(MemoirError):
         self.request_id = request_id
 
 
+class IngestionNotFound(MemoirError):
+    """No such ingestion, or it was erased, or is over for so long that it is forgotten."""
+
+    def __init__(self, namespace: str, ingestion_id: str) -> None:
+        super().__init__(f"ingestion {ingestion_id!r} does not exist in namespace {namespace!r}")
+        self.namespace = namespace
+        self.ingestion_id = ingestion_id
+
+
+class IngestionLost(MemoirError):
+    """Work that was done for an ingestion which is not this attempt's any more. Never reaches a caller."""
+
+    def __init__(self, ingestion_id: str) -> None:
+        super().__init__(f"ingestion {ingestion_id!r} was taken over by another server, or cancelled")
+        self.ingestion_id = ingestion_id
+
+
+class ScopeMoved(MemoirError):
+    """Memories of an owner have changed since what is to be committed was decided. Never reaches a caller: it is
+    decided again."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"memories of the scope in namespace {namespace!r} have changed meanwhile")
+        self.namespace = namespace
+
+
 class ResetNotFound(MemoirError):
     """No such reset."""
 

@@ -90,6 +90,9 @@ BUILT_IN: Mapping[str, Family] = {
 }
 """Built-in fields and their types. `actor_id` and `message_id` are those of the first provenance."""
 
+NOT_SAID: Filter = Not(Compare("kind", Operator.EQUAL, "MEMORY_KIND_EPISODE"))
+"""What is known, and not merely what was said."""
+
 MAX_DEPTH = 8
 _METADATA = "metadata."
 _ORDERED = (Operator.LESS, Operator.LESS_OR_EQUAL, Operator.GREATER, Operator.GREATER_OR_EQUAL)

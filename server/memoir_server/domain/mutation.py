@@ -9,6 +9,7 @@ from typing import Protocol
 from memoir_server.domain.change import Change, Draft, Origin
 from memoir_server.domain.duplicate import Twin
 from memoir_server.domain.embedding import EmbeddingModel, Vector
+from memoir_server.domain.ingestion import IngestionEnd, Undisturbed
 from memoir_server.domain.memory import Memory
 from memoir_server.domain.time import Instant
 
@@ -56,7 +57,12 @@ class ReadyVectors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
-    """One ledger transaction. Drafts may concern the memories named by `memory_ids` only, not those found as twins."""
+    """One ledger transaction. Drafts may concern the memories named by `memory_ids` only, not those found as twins.
+
+    `undisturbed`: raises ScopeMoved, before anything is decided, where the condition does not hold.
+    `ingestion`: the work that this commit ends; the decision's outcome is kept with it. Raises IngestionLost where
+    it is not this attempt's any more: another server has taken it over, or a reset has cancelled it.
+    """
 
     namespace: str
     memory_ids: Sequence[str]
@@ -66,6 +72,8 @@ class Mutation:
     idempotency: IdempotencyKey | None = None
     vectors: ReadyVectors | None = None
     twins: Sequence[Twin] = ()
+    undisturbed: Undisturbed | None = None
+    ingestion: IngestionEnd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

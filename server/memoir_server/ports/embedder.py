@@ -15,13 +15,43 @@ class EmbedderUnavailable(Exception):
         model: ``name@version`` of the model that was asked.
         reason: What went wrong, in one sentence.
         fix: What the operator can do about it.
+        lasting: True when asking again is of no use: something has to be changed.
+        busy: True when a service works but limits this caller: no outage.
+        retry_after: Seconds after which it makes sense to ask again, where that is known.
     """
 
-    def __init__(self, model: str, reason: str, fix: str) -> None:
+    def __init__(
+        self,
+        model: str,
+        reason: str,
+        fix: str,
+        *,
+        lasting: bool = False,
+        busy: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"embedder {model}: {reason} ({fix})")
         self.model = model
         self.reason = reason
         self.fix = fix
+        self.lasting = lasting
+        self.busy = busy
+        self.retry_after = retry_after
+
+
+class EmbedderMismatch(EmbedderUnavailable):
+    """What answers is not the model that the settings describe: another dimension, or other weights. Its vectors must
+    not be mixed with those that are stored.
+
+    Attributes:
+        key: Of the settings.
+        value: What stands there.
+    """
+
+    def __init__(self, model: str, reason: str, fix: str, *, key: str, value: object) -> None:
+        super().__init__(model, reason, fix, lasting=True)
+        self.key = key
+        self.value = value
 
 
 class Embedder(ABC):
@@ -77,6 +107,14 @@ class Embedder(ABC):
     def forget(self) -> None:  # noqa: B027 - most embedders have nothing to do
         """Drop every vector that lies in this process's memory, also those that calls in flight are about to keep
         there. For a server that nobody hears of any more: an erasure does not wait for it. Never waits."""
+
+    async def open(self) -> None:  # noqa: B027 - most embedders know all they need
+        """Checks what can only be known by asking. Called once, before anything is embedded. A service that does not
+        answer is no mistake of the settings: it is checked when it is first used.
+
+        Raises:
+            EmbedderMismatch: If what answers is not the model that the settings describe.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from memoir_server.domain.scopes import ScopeCount, ScopeDimension
 from memoir_server.domain.selection import Selection, TimeRange
 from memoir_server.domain.store import StoreKind
 from memoir_server.domain.time import Instant
+from memoir_server.ports.ingestions import Ingestions
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,8 @@ Recount = Callable[[ResetTarget, TargetCount], tuple[StoreEffect, ...]]
 """What the reset of a target does to each store, given what the target holds. Called inside a transaction: no I/O."""
 
 
-class Ledger(ABC):
-    """Change log, current state, versions, idempotency records, projection work, resets.
+class Ledger(Ingestions):
+    """Change log, current state, versions, idempotency records, projection work, resets, and ingestions (see there).
 
     Every mutation is one transaction: events, current rows, versions, idempotency record and projection work become
     durable together (synced to disk before the call returns), or not at all. Revisions are consecutive per namespace
@@ -164,7 +165,8 @@ class Ledger(ABC):
         expired by `mutation.now`, first records its EXPIRED change; calls `decide`; stamps the drafts; writes. When
         `decide` raises a MemoirError nothing is kept and it propagates. Failures are not recorded as idempotent.
         A mutation without drafts changes nothing but still records its idempotency key. `mutation.vectors` are kept
-        before any projection can see the changes.
+        before any projection can see the changes. For `mutation.undisturbed` and `mutation.ingestion` see there; a
+        duplicate request is answered before either is looked at.
         """
 
     @abstractmethod

@@ -36,6 +36,7 @@ class Part(StrEnum):
     KEPT_FACTS = "kept facts"
     RESETS = "resets"
     RESET_MEMORIES = "reset memories"
+    INGESTIONS = "ingestions"
     ACCESSES = "accesses"
 
 
@@ -186,6 +187,29 @@ class ResetMemoryCopy:
 
 
 @dataclass(frozen=True, slots=True)
+class IngestionCopy:
+    """Accepted inference work in any state (`domain.ingestion`): its number, by whose order it is done."""
+
+    number: int
+    ns: int
+    ingestion_id: str
+    user_id: str | None
+    agent_id: str | None
+    session_id: str | None
+    state: int
+    attempts: int
+    due: Instant
+    create_time: Instant
+    update_time: Instant
+    first: int
+    last: int
+    revision: int
+    error: str
+    work: bytes
+    outcome: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AccessCopy:
     """How often a memory was returned, and when last."""
 
@@ -208,6 +232,7 @@ Row: TypeAlias = (
     | KeptFactsCopy
     | ResetCopy
     | ResetMemoryCopy
+    | IngestionCopy
     | AccessCopy
 )
 
@@ -224,6 +249,7 @@ ROWS: Final[Mapping[Part, type[Row]]] = {
     Part.KEPT_FACTS: KeptFactsCopy,
     Part.RESETS: ResetCopy,
     Part.RESET_MEMORIES: ResetMemoryCopy,
+    Part.INGESTIONS: IngestionCopy,
     Part.ACCESSES: AccessCopy,
 }
 """What each part is read as."""

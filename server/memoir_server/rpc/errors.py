@@ -103,6 +103,15 @@ TABLE: Mapping[type[Exception], _Row] = dict(
             },
         ),
         _row(
+            domain.IngestionNotFound,
+            _Code.NOT_FOUND,
+            "INGESTION_NOT_FOUND",
+            lambda e: {
+                "metadata": {"namespace": e.namespace, "ingestion_id": e.ingestion_id},
+                "resource": ("memoir.v1.Ingestion", e.ingestion_id),
+            },
+        ),
+        _row(
             domain.MemoryAlreadyExists,
             _Code.ALREADY_EXISTS,
             "MEMORY_ALREADY_EXISTS",

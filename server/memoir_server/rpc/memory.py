@@ -35,6 +35,7 @@ from memoir_server.rpc.convert.memory import (
 from memoir_server.rpc.convert.time import read_optional_time, read_range, write_time
 from memoir_server.rpc.errors import status_of
 from memoir_server.rpc.incoming import Incoming
+from memoir_server.rpc.inference import InferenceMethods
 from memoir_server.rpc.paging import page_size, parameters_of
 from memoir_server.rpc.tokens import ListToken, ScopesToken, Tokens
 from memoir_server.service.accesses import Accesses
@@ -42,11 +43,13 @@ from memoir_server.service.recalling import ListSpec, Recalling
 from memoir_server.service.remembering import Remembering, Written
 from memoir_server.service.scopes import Scopes
 
+_NO_IMAGES = "are taken in mode INFER only, where a model describes them: leave them out, or set a reasoner"
 _ITEM_PATH = re.compile(r"(?:items\[(\d+)\]\.)?(.*)")
 
 
 class MemoryService:
-    """The write path and the point reads. `page_bytes` bounds the size of a listing's page."""
+    """The write path and the point reads. `page_bytes` bounds the size of a listing's page; `inference` is None where
+    the server has no language model."""
 
     def __init__(
         self,
@@ -57,7 +60,9 @@ class MemoryService:
         tokens: Tokens,
         *,
         page_bytes: int,
+        inference: InferenceMethods | None = None,
     ) -> None:
+        self._inference = inference
         self._remembering = remembering
         self._recalling = recalling
         self._scopes = scopes
@@ -66,6 +71,11 @@ class MemoryService:
         self._page_bytes = page_bytes
 
     async def AddMemories(self, request: pb.AddMemoriesRequest, incoming: Incoming) -> pb.AddMemoriesResponse:
+        if self._inference is not None and request.mode != pb.ADD_MODE_VERBATIM:
+            return await self._inference.add(request, incoming)
+        for i, message in enumerate(request.messages):
+            if message.images and request.mode != pb.ADD_MODE_INFER:
+                raise FieldInvalid(f"messages[{i}].images", _NO_IMAGES)
         written = await self._remembering.add(
             incoming.namespace,
             read_scope(request.scope),
@@ -217,8 +227,11 @@ class MemoryService:
             reason=request.reason,
             allow_missing=request.allow_missing,
         )
-        deleted = len(_of_types(written, EventType.DELETED))
-        return pb.DeleteMemoryResponse(revision=written.revision if deleted else 0, durability=_durability(written))
+        deleted = _of_types(written, EventType.DELETED)
+        response = pb.DeleteMemoryResponse(revision=written.revision if deleted else 0, durability=_durability(written))
+        for change in deleted:
+            response.derived.extend(await self._remembering.derived_from(incoming.namespace, change))
+        return response
 
     async def BatchDeleteMemories(
         self, request: pb.BatchDeleteMemoriesRequest, incoming: Incoming
@@ -257,10 +270,14 @@ class MemoryService:
         return await self._accesses.of(incoming.namespace, memory_ids)
 
     async def GetIngestion(self, request: pb.GetIngestionRequest, incoming: Incoming) -> pb.GetIngestionResponse:
-        raise FeatureDisabled("infer")
+        if self._inference is None:
+            raise FeatureDisabled("infer")
+        return await self._inference.get_ingestion(request, incoming)
 
     async def ListIngestions(self, request: pb.ListIngestionsRequest, incoming: Incoming) -> pb.ListIngestionsResponse:
-        raise FeatureDisabled("infer")
+        if self._inference is None:
+            raise FeatureDisabled("infer")
+        return await self._inference.list_ingestions(request, incoming)
 
 
 def _listed_id(scope: Scope, dimension: ScopeDimension) -> str:

@@ -71,6 +71,14 @@ class ScopesToken(msgspec.Struct, frozen=True, array_like=True, tag="s1"):
     after: str
 
 
+class IngestionToken(msgspec.Struct, frozen=True, array_like=True, tag="i1"):
+    """Place in a listing of ingestions."""
+
+    fingerprint: bytes
+    create_time: int
+    ingestion_id: str
+
+
 class ExportToken(msgspec.Struct, frozen=True, array_like=True, tag="x1"):
     """Place in an export: the revision it shows, the birth of the last memory and the revision of the last event that
     were sent, and how many of each."""
@@ -83,8 +91,12 @@ class ExportToken(msgspec.Struct, frozen=True, array_like=True, tag="x1"):
     events: int
 
 
-Token: TypeAlias = ListToken | HistoryToken | EntityToken | RelationToken | ResumeToken | ScopesToken | ExportToken
-T = TypeVar("T", ListToken, HistoryToken, EntityToken, RelationToken, ResumeToken, ScopesToken, ExportToken)
+Token: TypeAlias = (
+    ListToken | HistoryToken | EntityToken | RelationToken | ResumeToken | ScopesToken | IngestionToken | ExportToken
+)
+T = TypeVar(
+    "T", ListToken, HistoryToken, EntityToken, RelationToken, ResumeToken, ScopesToken, IngestionToken, ExportToken
+)
 
 
 def fingerprint(*parts: bytes) -> bytes:

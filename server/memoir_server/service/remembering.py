@@ -10,10 +10,12 @@ from opentelemetry import metrics
 
 from memoir_server.domain.change import Change, Draft, EventType
 from memoir_server.domain.conversation import AddMode, MemoryPatch, Message, NewMemory
-from memoir_server.domain.duplicate import Duplicate, Twin, twin_of_memory, twin_of_message
+from memoir_server.domain.duplicate import Duplicate, Twin, twin_of_memory
 from memoir_server.domain.errors import EtagMismatch, FeatureDisabled, MemoirError, MemoryNotFound
+from memoir_server.domain.filter import NOT_SAID, And, Compare, Operator
 from memoir_server.domain.memory import Memory, MemoryKind, MetadataValue, Provenance, Scope, make_memory
 from memoir_server.domain.mutation import Committed, Decide, Decision, Mutation, ReadyVectors
+from memoir_server.domain.selection import Selection
 from memoir_server.domain.store import Durability
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock, IdSource
@@ -23,11 +25,14 @@ from memoir_server.service.at_hand import vectors_at_hand
 from memoir_server.service.call import Call
 from memoir_server.service.creating import Creations, check_interval
 from memoir_server.service.duplicates import CosineGuard, Nearness
+from memoir_server.service.episodes import Episodes
 from memoir_server.service.freshness import Freshness
 from memoir_server.service.outcomes import Outcome, Written, decode_outcome
 
 __all__ = ["Remembering", "Written"]
 
+MAX_DERIVED: Final = 100
+"""Memories that the answer to a deletion names (contract)."""
 _EXACT: Final = "exact"
 _NEAR: Final = "near"
 
@@ -75,29 +80,17 @@ class Remembering:
         if mode is AddMode.INFER:
             raise FeatureDisabled("infer")
         now = self._clock.now()
-        episodes = [self._episode(namespace, scope, m, metadata or {}, now) for m in messages]
-        twins = [
-            twin_of_message(episode, create_time_given=message.create_time is not None)
-            for episode, message in zip(episodes, messages, strict=True)
-        ]
-        known: dict[str, Memory] = {}
+        episodes = Episodes(namespace, scope, messages, metadata or {}, self._ids, now)
 
         def decide(found: Mapping[str, Memory]) -> Decision:
-            creations, outcome = Creations(namespace, found), Outcome()
-            for position, (episode, twin) in enumerate(zip(episodes, twins, strict=True)):
-                same = creations.twin(twin)
-                if same is None:
-                    creations.create(episode, (), f"messages[{position}]", position=position, twin=twin)
-                    outcome.accept(episode.memory_id)
-                else:
-                    known[same.memory_id] = same
-                    outcome.accept(same.memory_id, Duplicate(memory_id=same.memory_id, exact=True))
-            return Decision(creations.drafts(), outcome.encoded(), creations.mentions(outcome.duplicates.values()))
+            settled, outcome = episodes.settle(found), Outcome()
+            for memory_id, duplicate in zip(settled.ids, settled.duplicates, strict=True):
+                outcome.accept(memory_id, duplicate)
+            return Decision(settled.drafts, outcome.encoded(), settled.mentions)
 
-        wanted = [twin for twin in twins if twin is not None]
         if validate_only:
             head = await self._ledger.head(namespace)
-            stored = await self._ledger.twins(namespace, wanted, now=now)
+            stored = await self._ledger.twins(namespace, episodes.twins, now=now)
             decision = decide({memory.memory_id: memory for memory in stored})
             changes = tuple(
                 Change(
@@ -111,16 +104,16 @@ class Remembering:
                 for d in decision.drafts
             )
             committed = Committed(changes=changes, outcome=decision.outcome, revision=head.revision)
-            return await self._written(namespace, committed, Durability.ACCEPTED, known, now)
+            return await self._written(namespace, committed, Durability.ACCEPTED, episodes.known, now)
         return await self._commit(
             namespace,
-            [e.memory_id for e in episodes],
+            episodes.memory_ids,
             decide,
             call,
             now,
-            twins=wanted,
-            known=known,
-            vectors=vectors_at_hand(self._embedder, episodes),
+            twins=episodes.twins,
+            known=episodes.known,
+            vectors=vectors_at_hand(self._embedder, episodes.memories),
         )
 
     async def create(self, namespace: str, new: NewMemory, call: Call) -> Written:
@@ -231,6 +224,26 @@ class Remembering:
 
         return await self._commit(namespace, memory_ids, decide, call, now)
 
+    async def derived_from(self, namespace: str, deletion: Change) -> Sequence[str]:
+        """Ids of the memories whose first source is the message of an EPISODE that was deleted, closed ones too, newest
+        first, at most MAX_DERIVED; none where the message has no id, or another kind of memory was deleted."""
+        episode = deletion.before
+        source = episode.provenance[0] if episode is not None and episode.provenance else Provenance()
+        if episode is None or episode.kind is not MemoryKind.EPISODE or not source.message_id:
+            return ()
+        now = deletion.commit_time
+        of_message = Compare("message_id", Operator.EQUAL, source.message_id)
+        selection = Selection(
+            scope=episode.scope.owner,
+            filter=And((of_message, NOT_SAID)),
+            include_superseded=True,
+            reference=now,
+            now=now,
+        )
+        found = await self._ledger.list_memories(namespace, selection, after=None, limit=MAX_DERIVED)
+        # Ids of messages are the caller's, and may be those of each session.
+        return [m.memory_id for m in found if m.provenance[0].session_id == source.session_id]
+
     async def _commit(
         self,
         namespace: str,
@@ -284,30 +297,6 @@ class Remembering:
             duplicates=outcome.duplicates,
             known=there,
             guard_skipped=outcome.guard_skipped,
-        )
-
-    def _episode(
-        self, namespace: str, scope: Scope, message: Message, metadata: Mapping[str, MetadataValue], now: Instant
-    ) -> Memory:
-        said = now if message.create_time is None else message.create_time
-        return Memory(
-            namespace=namespace,
-            memory_id=self._ids.new_id(),
-            text=message.content,
-            kind=MemoryKind.EPISODE,
-            scope=scope,
-            metadata=metadata,
-            create_time=said,
-            valid_from=said,
-            provenance=(
-                Provenance(
-                    session_id=scope.session_id or "",
-                    message_id=message.message_id,
-                    role=message.role,
-                    actor_id=message.actor_id,
-                    create_time=said,
-                ),
-            ),
         )
 
     def _memory(self, namespace: str, new: NewMemory, now: Instant) -> Memory:

@@ -112,6 +112,9 @@ class BatchingEmbedder(Embedder):
         await request.done
         return request.result
 
+    async def open(self) -> None:
+        await self._inner.open()
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -116,6 +116,9 @@ class CachedEmbedder(Embedder):
         self._times_forgotten += 1
         self._cache.forget()
 
+    async def open(self) -> None:
+        await self._inner.open()
+
     async def close(self) -> None:
         try:
             await self._inner.close()

@@ -23,6 +23,7 @@ from memoir_server.domain.memory import (
     Scope,
     make_scope,
 )
+from memoir_server.domain.reasoning import ImagePart, image_type
 from memoir_server.rpc.convert.time import read_optional_time, read_time, write_time
 
 MUTABLE = (
@@ -173,7 +174,15 @@ def read_message(message: Any, path: str) -> Message:
         actor_id=message.actor_id,
         message_id=message.message_id,
         create_time=read_optional_time(message, "create_time", path),
+        images=tuple(_image(image.data, f"{path}.images[{i}].data") for i, image in enumerate(message.images)),
     )
+
+
+def _image(data: bytes, path: str) -> ImagePart:
+    media_type = image_type(data)
+    if media_type is None:
+        raise FieldInvalid(path, "is no PNG, JPEG, GIF or WebP: send the bytes of such a file")
+    return ImagePart(data, media_type)
 
 
 def write_scope(target: Any, scope: Scope) -> None:

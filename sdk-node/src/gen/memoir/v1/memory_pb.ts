@@ -18,7 +18,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file memoir/v1/memory.proto.
  */
 export const file_memoir_v1_memory: GenFile = /*@__PURE__*/
-  fileDesc("ChZtZW1vaXIvdjEvbWVtb3J5LnByb3RvEgltZW1vaXIudjEi0QYKBk1lbW9yeRIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEgwKBHRleHQYAyABKAkSIwoEa2luZBgEIAEoDjIVLm1lbW9pci52MS5NZW1vcnlLaW5kEh8KBXNjb3BlGAUgASgLMhAubWVtb2lyLnYxLlNjb3BlEjEKCG1ldGFkYXRhGAYgAygLMh8ubWVtb2lyLnYxLk1lbW9yeS5NZXRhZGF0YUVudHJ5EhcKCmltcG9ydGFuY2UYByABKAFIAIgBARIuCgp2YWxpZF9mcm9tGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt2YWxpZF91bnRpbBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoKcHJvdmVuYW5jZRgNIAMoCzIVLm1lbW9pci52MS5Qcm92ZW5hbmNlEioKCGVudGl0aWVzGA4gAygLMhgubWVtb2lyLnYxLkVudGl0eU1lbnRpb24SLwoJcmVsYXRpb25zGA8gAygLMhwubWVtb2lyLnYxLlJlbGF0aW9uU3RhdGVtZW50EhAKCHJldmlzaW9uGBAgASgDEgwKBGV0YWcYESABKAkSEgoKc3VwZXJzZWRlcxgSIAMoCRIVCg1zdXBlcnNlZGVkX2J5GBMgASgJEhkKDGFjY2Vzc19jb3VudBgUIAEoA0gBiAEBEjQKEGxhc3RfYWNjZXNzX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGkkKDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWVtb2lyLnYxLk1ldGFkYXRhVmFsdWU6AjgBQg0KC19pbXBvcnRhbmNlQg8KDV9hY2Nlc3NfY291bnQiTQoJRHVwbGljYXRlEhEKCW1lbW9yeV9pZBgBIAEoCRINCgVleGFjdBgCIAEoCBIOCgZjb3NpbmUYAyABKAESDgoGc3RvcmVkGAQgASgIIqUBCgpQcm92ZW5hbmNlEhIKCnNlc3Npb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRIdCgRyb2xlGAMgASgOMg8ubWVtb2lyLnYxLlJvbGUSEAoIYWN0b3JfaWQYBCABKAkSDQoFcXVvdGUYBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpABCgdNZXNzYWdlEh0KBHJvbGUYASABKA4yDy5tZW1vaXIudjEuUm9sZRIPCgdjb250ZW50GAIgASgJEhAKCGFjdG9yX2lkGAMgASgJEhIKCm1lc3NhZ2VfaWQYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoUDChJBZGRNZW1vcmllc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEh8KBXNjb3BlGAIgASgLMhAubWVtb2lyLnYxLlNjb3BlEiQKCG1lc3NhZ2VzGAMgAygLMhIubWVtb2lyLnYxLk1lc3NhZ2USIAoEbW9kZRgEIAEoDjISLm1lbW9pci52MS5BZGRNb2RlEj0KCG1ldGFkYXRhGAUgAygLMisubWVtb2lyLnYxLkFkZE1lbW9yaWVzUmVxdWVzdC5NZXRhZGF0YUVudHJ5EhMKC2luc3RydWN0aW9uGAYgASgJEikKCmR1cmFiaWxpdHkYByABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRIVCg12YWxpZGF0ZV9vbmx5GAggASgIEhIKCnJlcXVlc3RfaWQYCSABKAkaSQoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5tZW1vaXIudjEuTWV0YWRhdGFWYWx1ZToCOAEi3gEKE0FkZE1lbW9yaWVzUmVzcG9uc2USKAoHY2hhbmdlcxgBIAMoCzIXLm1lbW9pci52MS5NZW1vcnlDaGFuZ2USEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EiAKBG1vZGUYBCABKA4yEi5tZW1vaXIudjEuQWRkTW9kZRIoCgV1c2FnZRgFIAEoCzIZLm1lbW9pci52MS5JbmZlcmVuY2VVc2FnZRIUCgxpbmdlc3Rpb25faWQYBiABKAkiZAoOSW5mZXJlbmNlVXNhZ2USEQoJbGxtX2NhbGxzGAEgASgFEhUKDXByb21wdF90b2tlbnMYAiABKAMSGQoRY29tcGxldGlvbl90b2tlbnMYAyABKAMSDQoFbW9kZWwYBCABKAki0QIKDE1lbW9yeUNoYW5nZRIuCgZhY3Rpb24YASABKA4yHi5tZW1vaXIudjEuTWVtb3J5Q2hhbmdlLkFjdGlvbhIhCgZtZW1vcnkYAiABKAsyES5tZW1vaXIudjEuTWVtb3J5EhUKDXByZXZpb3VzX3RleHQYAyABKAkSDgoGcmVhc29uGAQgASgJEhQKDHNvdXJjZV9xdW90ZRgFIAEoCRInCglkdXBsaWNhdGUYBiABKAsyFC5tZW1vaXIudjEuRHVwbGljYXRlIocBCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASEAoMQUNUSU9OX0FEREVEEAESEgoOQUNUSU9OX1VQREFURUQQAhIVChFBQ1RJT05fU1VQRVJTRURFRBADEhIKDkFDVElPTl9ERUxFVEVEEAQSFAoQQUNUSU9OX1VOQ0hBTkdFRBAFIrEBChNDcmVhdGVNZW1vcnlSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgltZW1vcnlfaWQYAiABKAkSIQoGbWVtb3J5GAMgASgLMhEubWVtb2lyLnYxLk1lbW9yeRISCgpzdXBlcnNlZGVzGAQgAygJEikKCmR1cmFiaWxpdHkYBSABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAYgASgJIsEBChRDcmVhdGVNZW1vcnlSZXNwb25zZRIhCgZtZW1vcnkYASABKAsyES5tZW1vaXIudjEuTWVtb3J5EhAKCHJldmlzaW9uGAIgASgDEikKCmR1cmFiaWxpdHkYAyABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRIoCgdjaGFuZ2VzGAQgAygLMhcubWVtb2lyLnYxLk1lbW9yeUNoYW5nZRIfChdkdXBsaWNhdGVfZ3VhcmRfc2tpcHBlZBgFIAEoCCKSAgoaQmF0Y2hDcmVhdGVNZW1vcmllc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEjkKBWl0ZW1zGAIgAygLMioubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXF1ZXN0Lkl0ZW0SFQoNYWxsb3dfcGFydGlhbBgDIAEoCBIpCgpkdXJhYmlsaXR5GAQgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgFIAEoCRpQCgRJdGVtEhEKCW1lbW9yeV9pZBgBIAEoCRIhCgZtZW1vcnkYAiABKAsyES5tZW1vaXIudjEuTWVtb3J5EhIKCnN1cGVyc2VkZXMYAyADKAkixAIKG0JhdGNoQ3JlYXRlTWVtb3JpZXNSZXNwb25zZRI+CgdyZXN1bHRzGAEgAygLMi0ubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXNwb25zZS5SZXN1bHQSEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5Eh8KF2R1cGxpY2F0ZV9ndWFyZF9za2lwcGVkGAQgASgIGoYBCgZSZXN1bHQSIwoGbWVtb3J5GAEgASgLMhEubWVtb2lyLnYxLk1lbW9yeUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABInCglkdXBsaWNhdGUYAyABKAsyFC5tZW1vaXIudjEuRHVwbGljYXRlQgkKB291dGNvbWUiqwEKEEdldE1lbW9yeVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCW1lbW9yeV9pZBgCIAEoCRIjCgR2aWV3GAMgASgOMhUubWVtb2lyLnYxLk1lbW9yeVZpZXcSHgoFYXNfb2YYBCABKAsyDy5tZW1vaXIudjEuQXNPZhIUCgxtaW5fcmV2aXNpb24YBSABKAMSFgoOaW5jbHVkZV9hY2Nlc3MYBiABKAgiNgoRR2V0TWVtb3J5UmVzcG9uc2USIQoGbWVtb3J5GAEgASgLMhEubWVtb2lyLnYxLk1lbW9yeSKBAwoTTGlzdE1lbW9yaWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSHwoFc2NvcGUYBCABKAsyEC5tZW1vaXIudjEuU2NvcGUSIQoGZmlsdGVyGAUgASgLMhEubWVtb2lyLnYxLkZpbHRlchIvChFjcmVhdGVfdGltZV9yYW5nZRgGIAEoCzIULm1lbW9pci52MS5UaW1lUmFuZ2USGgoSaW5jbHVkZV9zdXBlcnNlZGVkGAcgASgIEh4KBWFzX29mGAggASgLMg8ubWVtb2lyLnYxLkFzT2YSLAoIdmFsaWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBHZpZXcYCiABKA4yFS5tZW1vaXIudjEuTWVtb3J5VmlldxIUCgxtaW5fcmV2aXNpb24YCyABKAMSFgoOaW5jbHVkZV9hY2Nlc3MYDCABKAgiZgoUTGlzdE1lbW9yaWVzUmVzcG9uc2USIwoIbWVtb3JpZXMYASADKAsyES5tZW1vaXIudjEuTWVtb3J5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIQCghyZXZpc2lvbhgDIAEoAyLsAQoTVXBkYXRlTWVtb3J5UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEiEKBm1lbW9yeRgDIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSLwoLdXBkYXRlX21hc2sYBCABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEgwKBGV0YWcYBSABKAkSDgoGcmVhc29uGAYgASgJEikKCmR1cmFiaWxpdHkYByABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAggASgJInYKFFVwZGF0ZU1lbW9yeVJlc3BvbnNlEiEKBm1lbW9yeRgBIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5Iq8BChNEZWxldGVNZW1vcnlSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgltZW1vcnlfaWQYAiABKAkSDAoEZXRhZxgDIAEoCRIOCgZyZWFzb24YBCABKAkSFQoNYWxsb3dfbWlzc2luZxgFIAEoCBIpCgpkdXJhYmlsaXR5GAYgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgHIAEoCSJTChREZWxldGVNZW1vcnlSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoAxIpCgpkdXJhYmlsaXR5GAIgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkiqQEKGkJhdGNoRGVsZXRlTWVtb3JpZXNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRISCgptZW1vcnlfaWRzGAIgAygJEg4KBnJlYXNvbhgDIAEoCRIVCg1hbGxvd19taXNzaW5nGAQgASgIEikKCmR1cmFiaWxpdHkYBSABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAYgASgJInEKG0JhdGNoRGVsZXRlTWVtb3JpZXNSZXNwb25zZRIVCg1kZWxldGVkX2NvdW50GAEgASgFEhAKCHJldmlzaW9uGAIgASgDEikKCmR1cmFiaWxpdHkYAyABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eSKdAQoRTGlzdFNjb3Blc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiwKCWRpbWVuc2lvbhgCIAEoDjIZLm1lbW9pci52MS5TY29wZURpbWVuc2lvbhIgCgZ3aXRoaW4YAyABKAsyEC5tZW1vaXIudjEuU2NvcGUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiVgoSTGlzdFNjb3Blc1Jlc3BvbnNlEicKBnNjb3BlcxgBIAMoCzIXLm1lbW9pci52MS5TY29wZVN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInsKDFNjb3BlU3VtbWFyeRIfCgVzY29wZRgBIAEoCzIQLm1lbW9pci52MS5TY29wZRIUCgxtZW1vcnlfY291bnQYAiABKAMSNAoQbGFzdF9jcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wMKCUluZ2VzdGlvbhIUCgxpbmdlc3Rpb25faWQYASABKAkSHwoFc2NvcGUYAiABKAsyEC5tZW1vaXIudjEuU2NvcGUSKQoFc3RhdGUYAyABKA4yGi5tZW1vaXIudjEuSW5nZXN0aW9uLlN0YXRlEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoHY2hhbmdlcxgGIAMoCzIXLm1lbW9pci52MS5NZW1vcnlDaGFuZ2USIQoFZXJyb3IYByABKAsyEi5nb29nbGUucnBjLlN0YXR1cxIoCgV1c2FnZRgIIAEoCzIZLm1lbW9pci52MS5JbmZlcmVuY2VVc2FnZRIQCghyZXZpc2lvbhgJIAEoAxIQCghhdHRlbXB0cxgKIAEoBSJrCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1BFTkRJTkcQARIRCg1TVEFURV9SVU5OSU5HEAISEwoPU1RBVEVfU1VDQ0VFREVEEAMSEAoMU1RBVEVfRkFJTEVEEAQiPgoTR2V0SW5nZXN0aW9uUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSFAoMaW5nZXN0aW9uX2lkGAIgASgJIj8KFEdldEluZ2VzdGlvblJlc3BvbnNlEicKCWluZ2VzdGlvbhgBIAEoCzIULm1lbW9pci52MS5Jbmdlc3Rpb24ingEKFUxpc3RJbmdlc3Rpb25zUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSHwoFc2NvcGUYBCABKAsyEC5tZW1vaXIudjEuU2NvcGUSKgoGc3RhdGVzGAUgAygOMhoubWVtb2lyLnYxLkluZ2VzdGlvbi5TdGF0ZSJbChZMaXN0SW5nZXN0aW9uc1Jlc3BvbnNlEigKCmluZ2VzdGlvbnMYASADKAsyFC5tZW1vaXIudjEuSW5nZXN0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSq/AQoKTWVtb3J5S2luZBIbChdNRU1PUllfS0lORF9VTlNQRUNJRklFRBAAEhQKEE1FTU9SWV9LSU5EX0ZBQ1QQARIaChZNRU1PUllfS0lORF9QUkVGRVJFTkNFEAISFQoRTUVNT1JZX0tJTkRfRVZFTlQQAxIZChVNRU1PUllfS0lORF9QUk9DRURVUkUQBBIXChNNRU1PUllfS0lORF9TVU1NQVJZEAUSFwoTTUVNT1JZX0tJTkRfRVBJU09ERRAGKlYKCk1lbW9yeVZpZXcSGwoXTUVNT1JZX1ZJRVdfVU5TUEVDSUZJRUQQABIVChFNRU1PUllfVklFV19CQVNJQxABEhQKEE1FTU9SWV9WSUVXX0ZVTEwQAipfCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1VTRVIQARISCg5ST0xFX0FTU0lTVEFOVBACEg8KC1JPTEVfU1lTVEVNEAMSDQoJUk9MRV9UT09MEAQqTgoHQWRkTW9kZRIYChRBRERfTU9ERV9VTlNQRUNJRklFRBAAEhIKDkFERF9NT0RFX0lORkVSEAESFQoRQUREX01PREVfVkVSQkFUSU0QAiqDAQoOU2NvcGVEaW1lbnNpb24SHwobU0NPUEVfRElNRU5TSU9OX1VOU1BFQ0lGSUVEEAASGAoUU0NPUEVfRElNRU5TSU9OX1VTRVIQARIZChVTQ09QRV9ESU1FTlNJT05fQUdFTlQQAhIbChdTQ09QRV9ESU1FTlNJT05fU0VTU0lPThADMt8HCg1NZW1vcnlTZXJ2aWNlElEKC0FkZE1lbW9yaWVzEh0ubWVtb2lyLnYxLkFkZE1lbW9yaWVzUmVxdWVzdBoeLm1lbW9pci52MS5BZGRNZW1vcmllc1Jlc3BvbnNlIgOQAgISVAoMQ3JlYXRlTWVtb3J5Eh4ubWVtb2lyLnYxLkNyZWF0ZU1lbW9yeVJlcXVlc3QaHy5tZW1vaXIudjEuQ3JlYXRlTWVtb3J5UmVzcG9uc2UiA5ACAhJpChNCYXRjaENyZWF0ZU1lbW9yaWVzEiUubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXF1ZXN0GiYubWVtb2lyLnYxLkJhdGNoQ3JlYXRlTWVtb3JpZXNSZXNwb25zZSIDkAICEksKCUdldE1lbW9yeRIbLm1lbW9pci52MS5HZXRNZW1vcnlSZXF1ZXN0GhwubWVtb2lyLnYxLkdldE1lbW9yeVJlc3BvbnNlIgOQAgESVAoMTGlzdE1lbW9yaWVzEh4ubWVtb2lyLnYxLkxpc3RNZW1vcmllc1JlcXVlc3QaHy5tZW1vaXIudjEuTGlzdE1lbW9yaWVzUmVzcG9uc2UiA5ACARJUCgxVcGRhdGVNZW1vcnkSHi5tZW1vaXIudjEuVXBkYXRlTWVtb3J5UmVxdWVzdBofLm1lbW9pci52MS5VcGRhdGVNZW1vcnlSZXNwb25zZSIDkAICElQKDERlbGV0ZU1lbW9yeRIeLm1lbW9pci52MS5EZWxldGVNZW1vcnlSZXF1ZXN0Gh8ubWVtb2lyLnYxLkRlbGV0ZU1lbW9yeVJlc3BvbnNlIgOQAgISaQoTQmF0Y2hEZWxldGVNZW1vcmllcxIlLm1lbW9pci52MS5CYXRjaERlbGV0ZU1lbW9yaWVzUmVxdWVzdBomLm1lbW9pci52MS5CYXRjaERlbGV0ZU1lbW9yaWVzUmVzcG9uc2UiA5ACAhJOCgpMaXN0U2NvcGVzEhwubWVtb2lyLnYxLkxpc3RTY29wZXNSZXF1ZXN0Gh0ubWVtb2lyLnYxLkxpc3RTY29wZXNSZXNwb25zZSIDkAIBElQKDEdldEluZ2VzdGlvbhIeLm1lbW9pci52MS5HZXRJbmdlc3Rpb25SZXF1ZXN0Gh8ubWVtb2lyLnYxLkdldEluZ2VzdGlvblJlc3BvbnNlIgOQAgESWgoOTGlzdEluZ2VzdGlvbnMSIC5tZW1vaXIudjEuTGlzdEluZ2VzdGlvbnNSZXF1ZXN0GiEubWVtb2lyLnYxLkxpc3RJbmdlc3Rpb25zUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_google_rpc_status, file_memoir_v1_common, file_memoir_v1_graph]);
+  fileDesc("ChZtZW1vaXIvdjEvbWVtb3J5LnByb3RvEgltZW1vaXIudjEi0QYKBk1lbW9yeRIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEgwKBHRleHQYAyABKAkSIwoEa2luZBgEIAEoDjIVLm1lbW9pci52MS5NZW1vcnlLaW5kEh8KBXNjb3BlGAUgASgLMhAubWVtb2lyLnYxLlNjb3BlEjEKCG1ldGFkYXRhGAYgAygLMh8ubWVtb2lyLnYxLk1lbW9yeS5NZXRhZGF0YUVudHJ5EhcKCmltcG9ydGFuY2UYByABKAFIAIgBARIuCgp2YWxpZF9mcm9tGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt2YWxpZF91bnRpbBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoKcHJvdmVuYW5jZRgNIAMoCzIVLm1lbW9pci52MS5Qcm92ZW5hbmNlEioKCGVudGl0aWVzGA4gAygLMhgubWVtb2lyLnYxLkVudGl0eU1lbnRpb24SLwoJcmVsYXRpb25zGA8gAygLMhwubWVtb2lyLnYxLlJlbGF0aW9uU3RhdGVtZW50EhAKCHJldmlzaW9uGBAgASgDEgwKBGV0YWcYESABKAkSEgoKc3VwZXJzZWRlcxgSIAMoCRIVCg1zdXBlcnNlZGVkX2J5GBMgASgJEhkKDGFjY2Vzc19jb3VudBgUIAEoA0gBiAEBEjQKEGxhc3RfYWNjZXNzX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGkkKDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWVtb2lyLnYxLk1ldGFkYXRhVmFsdWU6AjgBQg0KC19pbXBvcnRhbmNlQg8KDV9hY2Nlc3NfY291bnQiTQoJRHVwbGljYXRlEhEKCW1lbW9yeV9pZBgBIAEoCRINCgVleGFjdBgCIAEoCBIOCgZjb3NpbmUYAyABKAESDgoGc3RvcmVkGAQgASgIIqUBCgpQcm92ZW5hbmNlEhIKCnNlc3Npb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRIdCgRyb2xlGAMgASgOMg8ubWVtb2lyLnYxLlJvbGUSEAoIYWN0b3JfaWQYBCABKAkSDQoFcXVvdGUYBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrIBCgdNZXNzYWdlEh0KBHJvbGUYASABKA4yDy5tZW1vaXIudjEuUm9sZRIPCgdjb250ZW50GAIgASgJEhAKCGFjdG9yX2lkGAMgASgJEhIKCm1lc3NhZ2VfaWQYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiAKBmltYWdlcxgGIAMoCzIQLm1lbW9pci52MS5JbWFnZSIVCgVJbWFnZRIMCgRkYXRhGAEgASgMIoUDChJBZGRNZW1vcmllc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEh8KBXNjb3BlGAIgASgLMhAubWVtb2lyLnYxLlNjb3BlEiQKCG1lc3NhZ2VzGAMgAygLMhIubWVtb2lyLnYxLk1lc3NhZ2USIAoEbW9kZRgEIAEoDjISLm1lbW9pci52MS5BZGRNb2RlEj0KCG1ldGFkYXRhGAUgAygLMisubWVtb2lyLnYxLkFkZE1lbW9yaWVzUmVxdWVzdC5NZXRhZGF0YUVudHJ5EhMKC2luc3RydWN0aW9uGAYgASgJEikKCmR1cmFiaWxpdHkYByABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRIVCg12YWxpZGF0ZV9vbmx5GAggASgIEhIKCnJlcXVlc3RfaWQYCSABKAkaSQoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5tZW1vaXIudjEuTWV0YWRhdGFWYWx1ZToCOAEihwIKE0FkZE1lbW9yaWVzUmVzcG9uc2USKAoHY2hhbmdlcxgBIAMoCzIXLm1lbW9pci52MS5NZW1vcnlDaGFuZ2USEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EiAKBG1vZGUYBCABKA4yEi5tZW1vaXIudjEuQWRkTW9kZRIoCgV1c2FnZRgFIAEoCzIZLm1lbW9pci52MS5JbmZlcmVuY2VVc2FnZRIUCgxpbmdlc3Rpb25faWQYBiABKAkSJwoHZHJvcHBlZBgHIAMoCzIWLm1lbW9pci52MS5Ecm9wcGVkRmFjdCKjAgoLRHJvcHBlZEZhY3QSDAoEdGV4dBgBIAEoCRINCgVxdW90ZRgCIAEoCRItCgZyZWFzb24YAyABKA4yHS5tZW1vaXIudjEuRHJvcHBlZEZhY3QuUmVhc29uIscBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASGgoWUkVBU09OX1FVT1RFX05PVF9GT1VORBABEhoKFlJFQVNPTl9RVU9URV9UT09fU0hPUlQQAhIaChZSRUFTT05fS0lORF9OT1RfV0FOVEVEEAMSGAoUUkVBU09OX1BFUlNPTkFMX0RBVEEQBBIVChFSRUFTT05fU0FJRF9UV0lDRRAFEiAKHFJFQVNPTl9OT1RfVEhFX1VTRVJTX1JFUVVFU1QQBiJkCg5JbmZlcmVuY2VVc2FnZRIRCglsbG1fY2FsbHMYASABKAUSFQoNcHJvbXB0X3Rva2VucxgCIAEoAxIZChFjb21wbGV0aW9uX3Rva2VucxgDIAEoAxINCgVtb2RlbBgEIAEoCSLRAgoMTWVtb3J5Q2hhbmdlEi4KBmFjdGlvbhgBIAEoDjIeLm1lbW9pci52MS5NZW1vcnlDaGFuZ2UuQWN0aW9uEiEKBm1lbW9yeRgCIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSFQoNcHJldmlvdXNfdGV4dBgDIAEoCRIOCgZyZWFzb24YBCABKAkSFAoMc291cmNlX3F1b3RlGAUgASgJEicKCWR1cGxpY2F0ZRgGIAEoCzIULm1lbW9pci52MS5EdXBsaWNhdGUihwEKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIQCgxBQ1RJT05fQURERUQQARISCg5BQ1RJT05fVVBEQVRFRBACEhUKEUFDVElPTl9TVVBFUlNFREVEEAMSEgoOQUNUSU9OX0RFTEVURUQQBBIUChBBQ1RJT05fVU5DSEFOR0VEEAUisQEKE0NyZWF0ZU1lbW9yeVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCW1lbW9yeV9pZBgCIAEoCRIhCgZtZW1vcnkYAyABKAsyES5tZW1vaXIudjEuTWVtb3J5EhIKCnN1cGVyc2VkZXMYBCADKAkSKQoKZHVyYWJpbGl0eRgFIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EhIKCnJlcXVlc3RfaWQYBiABKAkiwQEKFENyZWF0ZU1lbW9yeVJlc3BvbnNlEiEKBm1lbW9yeRgBIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSEAoIcmV2aXNpb24YAiABKAMSKQoKZHVyYWJpbGl0eRgDIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EigKB2NoYW5nZXMYBCADKAsyFy5tZW1vaXIudjEuTWVtb3J5Q2hhbmdlEh8KF2R1cGxpY2F0ZV9ndWFyZF9za2lwcGVkGAUgASgIIpICChpCYXRjaENyZWF0ZU1lbW9yaWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSOQoFaXRlbXMYAiADKAsyKi5tZW1vaXIudjEuQmF0Y2hDcmVhdGVNZW1vcmllc1JlcXVlc3QuSXRlbRIVCg1hbGxvd19wYXJ0aWFsGAMgASgIEikKCmR1cmFiaWxpdHkYBCABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAUgASgJGlAKBEl0ZW0SEQoJbWVtb3J5X2lkGAEgASgJEiEKBm1lbW9yeRgCIAEoCzIRLm1lbW9pci52MS5NZW1vcnkSEgoKc3VwZXJzZWRlcxgDIAMoCSLEAgobQmF0Y2hDcmVhdGVNZW1vcmllc1Jlc3BvbnNlEj4KB3Jlc3VsdHMYASADKAsyLS5tZW1vaXIudjEuQmF0Y2hDcmVhdGVNZW1vcmllc1Jlc3BvbnNlLlJlc3VsdBIQCghyZXZpc2lvbhgCIAEoAxIpCgpkdXJhYmlsaXR5GAMgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSHwoXZHVwbGljYXRlX2d1YXJkX3NraXBwZWQYBCABKAgahgEKBlJlc3VsdBIjCgZtZW1vcnkYASABKAsyES5tZW1vaXIudjEuTWVtb3J5SAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAEicKCWR1cGxpY2F0ZRgDIAEoCzIULm1lbW9pci52MS5EdXBsaWNhdGVCCQoHb3V0Y29tZSKrAQoQR2V0TWVtb3J5UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEQoJbWVtb3J5X2lkGAIgASgJEiMKBHZpZXcYAyABKA4yFS5tZW1vaXIudjEuTWVtb3J5VmlldxIeCgVhc19vZhgEIAEoCzIPLm1lbW9pci52MS5Bc09mEhQKDG1pbl9yZXZpc2lvbhgFIAEoAxIWCg5pbmNsdWRlX2FjY2VzcxgGIAEoCCI2ChFHZXRNZW1vcnlSZXNwb25zZRIhCgZtZW1vcnkYASABKAsyES5tZW1vaXIudjEuTWVtb3J5IoEDChNMaXN0TWVtb3JpZXNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIfCgVzY29wZRgEIAEoCzIQLm1lbW9pci52MS5TY29wZRIhCgZmaWx0ZXIYBSABKAsyES5tZW1vaXIudjEuRmlsdGVyEi8KEWNyZWF0ZV90aW1lX3JhbmdlGAYgASgLMhQubWVtb2lyLnYxLlRpbWVSYW5nZRIaChJpbmNsdWRlX3N1cGVyc2VkZWQYByABKAgSHgoFYXNfb2YYCCABKAsyDy5tZW1vaXIudjEuQXNPZhIsCgh2YWxpZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIwoEdmlldxgKIAEoDjIVLm1lbW9pci52MS5NZW1vcnlWaWV3EhQKDG1pbl9yZXZpc2lvbhgLIAEoAxIWCg5pbmNsdWRlX2FjY2VzcxgMIAEoCCJmChRMaXN0TWVtb3JpZXNSZXNwb25zZRIjCghtZW1vcmllcxgBIAMoCzIRLm1lbW9pci52MS5NZW1vcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhAKCHJldmlzaW9uGAMgASgDIuwBChNVcGRhdGVNZW1vcnlSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgltZW1vcnlfaWQYAiABKAkSIQoGbWVtb3J5GAMgASgLMhEubWVtb2lyLnYxLk1lbW9yeRIvCgt1cGRhdGVfbWFzaxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSDAoEZXRhZxgFIAEoCRIOCgZyZWFzb24YBiABKAkSKQoKZHVyYWJpbGl0eRgHIAEoDjIVLm1lbW9pci52MS5EdXJhYmlsaXR5EhIKCnJlcXVlc3RfaWQYCCABKAkidgoUVXBkYXRlTWVtb3J5UmVzcG9uc2USIQoGbWVtb3J5GAEgASgLMhEubWVtb2lyLnYxLk1lbW9yeRIQCghyZXZpc2lvbhgCIAEoAxIpCgpkdXJhYmlsaXR5GAMgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkirwEKE0RlbGV0ZU1lbW9yeVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCW1lbW9yeV9pZBgCIAEoCRIMCgRldGFnGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIVCg1hbGxvd19taXNzaW5nGAUgASgIEikKCmR1cmFiaWxpdHkYBiABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRISCgpyZXF1ZXN0X2lkGAcgASgJImQKFERlbGV0ZU1lbW9yeVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgDEikKCmR1cmFiaWxpdHkYAiABKA4yFS5tZW1vaXIudjEuRHVyYWJpbGl0eRIPCgdkZXJpdmVkGAMgAygJIqkBChpCYXRjaERlbGV0ZU1lbW9yaWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKbWVtb3J5X2lkcxgCIAMoCRIOCgZyZWFzb24YAyABKAkSFQoNYWxsb3dfbWlzc2luZxgEIAEoCBIpCgpkdXJhYmlsaXR5GAUgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkSEgoKcmVxdWVzdF9pZBgGIAEoCSJxChtCYXRjaERlbGV0ZU1lbW9yaWVzUmVzcG9uc2USFQoNZGVsZXRlZF9jb3VudBgBIAEoBRIQCghyZXZpc2lvbhgCIAEoAxIpCgpkdXJhYmlsaXR5GAMgASgOMhUubWVtb2lyLnYxLkR1cmFiaWxpdHkinQEKEUxpc3RTY29wZXNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIsCglkaW1lbnNpb24YAiABKA4yGS5tZW1vaXIudjEuU2NvcGVEaW1lbnNpb24SIAoGd2l0aGluGAMgASgLMhAubWVtb2lyLnYxLlNjb3BlEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIlYKEkxpc3RTY29wZXNSZXNwb25zZRInCgZzY29wZXMYASADKAsyFy5tZW1vaXIudjEuU2NvcGVTdW1tYXJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ7CgxTY29wZVN1bW1hcnkSHwoFc2NvcGUYASABKAsyEC5tZW1vaXIudjEuU2NvcGUSFAoMbWVtb3J5X2NvdW50GAIgASgDEjQKEGxhc3RfY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItcDCglJbmdlc3Rpb24SFAoMaW5nZXN0aW9uX2lkGAEgASgJEh8KBXNjb3BlGAIgASgLMhAubWVtb2lyLnYxLlNjb3BlEikKBXN0YXRlGAMgASgOMhoubWVtb2lyLnYxLkluZ2VzdGlvbi5TdGF0ZRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB2NoYW5nZXMYBiADKAsyFy5tZW1vaXIudjEuTWVtb3J5Q2hhbmdlEiEKBWVycm9yGAcgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSKAoFdXNhZ2UYCCABKAsyGS5tZW1vaXIudjEuSW5mZXJlbmNlVXNhZ2USEAoIcmV2aXNpb24YCSABKAMSEAoIYXR0ZW1wdHMYCiABKAUiawoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9QRU5ESU5HEAESEQoNU1RBVEVfUlVOTklORxACEhMKD1NUQVRFX1NVQ0NFRURFRBADEhAKDFNUQVRFX0ZBSUxFRBAEIj4KE0dldEluZ2VzdGlvblJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhQKDGluZ2VzdGlvbl9pZBgCIAEoCSI/ChRHZXRJbmdlc3Rpb25SZXNwb25zZRInCglpbmdlc3Rpb24YASABKAsyFC5tZW1vaXIudjEuSW5nZXN0aW9uIp4BChVMaXN0SW5nZXN0aW9uc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEh8KBXNjb3BlGAQgASgLMhAubWVtb2lyLnYxLlNjb3BlEioKBnN0YXRlcxgFIAMoDjIaLm1lbW9pci52MS5Jbmdlc3Rpb24uU3RhdGUiWwoWTGlzdEluZ2VzdGlvbnNSZXNwb25zZRIoCgppbmdlc3Rpb25zGAEgAygLMhQubWVtb2lyLnYxLkluZ2VzdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqvwEKCk1lbW9yeUtpbmQSGwoXTUVNT1JZX0tJTkRfVU5TUEVDSUZJRUQQABIUChBNRU1PUllfS0lORF9GQUNUEAESGgoWTUVNT1JZX0tJTkRfUFJFRkVSRU5DRRACEhUKEU1FTU9SWV9LSU5EX0VWRU5UEAMSGQoVTUVNT1JZX0tJTkRfUFJPQ0VEVVJFEAQSFwoTTUVNT1JZX0tJTkRfU1VNTUFSWRAFEhcKE01FTU9SWV9LSU5EX0VQSVNPREUQBipWCgpNZW1vcnlWaWV3EhsKF01FTU9SWV9WSUVXX1VOU1BFQ0lGSUVEEAASFQoRTUVNT1JZX1ZJRVdfQkFTSUMQARIUChBNRU1PUllfVklFV19GVUxMEAIqXwoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDQoJUk9MRV9VU0VSEAESEgoOUk9MRV9BU1NJU1RBTlQQAhIPCgtST0xFX1NZU1RFTRADEg0KCVJPTEVfVE9PTBAEKk4KB0FkZE1vZGUSGAoUQUREX01PREVfVU5TUEVDSUZJRUQQABISCg5BRERfTU9ERV9JTkZFUhABEhUKEUFERF9NT0RFX1ZFUkJBVElNEAIqgwEKDlNjb3BlRGltZW5zaW9uEh8KG1NDT1BFX0RJTUVOU0lPTl9VTlNQRUNJRklFRBAAEhgKFFNDT1BFX0RJTUVOU0lPTl9VU0VSEAESGQoVU0NPUEVfRElNRU5TSU9OX0FHRU5UEAISGwoXU0NPUEVfRElNRU5TSU9OX1NFU1NJT04QAzLfBwoNTWVtb3J5U2VydmljZRJRCgtBZGRNZW1vcmllcxIdLm1lbW9pci52MS5BZGRNZW1vcmllc1JlcXVlc3QaHi5tZW1vaXIudjEuQWRkTWVtb3JpZXNSZXNwb25zZSIDkAICElQKDENyZWF0ZU1lbW9yeRIeLm1lbW9pci52MS5DcmVhdGVNZW1vcnlSZXF1ZXN0Gh8ubWVtb2lyLnYxLkNyZWF0ZU1lbW9yeVJlc3BvbnNlIgOQAgISaQoTQmF0Y2hDcmVhdGVNZW1vcmllcxIlLm1lbW9pci52MS5CYXRjaENyZWF0ZU1lbW9yaWVzUmVxdWVzdBomLm1lbW9pci52MS5CYXRjaENyZWF0ZU1lbW9yaWVzUmVzcG9uc2UiA5ACAhJLCglHZXRNZW1vcnkSGy5tZW1vaXIudjEuR2V0TWVtb3J5UmVxdWVzdBocLm1lbW9pci52MS5HZXRNZW1vcnlSZXNwb25zZSIDkAIBElQKDExpc3RNZW1vcmllcxIeLm1lbW9pci52MS5MaXN0TWVtb3JpZXNSZXF1ZXN0Gh8ubWVtb2lyLnYxLkxpc3RNZW1vcmllc1Jlc3BvbnNlIgOQAgESVAoMVXBkYXRlTWVtb3J5Eh4ubWVtb2lyLnYxLlVwZGF0ZU1lbW9yeVJlcXVlc3QaHy5tZW1vaXIudjEuVXBkYXRlTWVtb3J5UmVzcG9uc2UiA5ACAhJUCgxEZWxldGVNZW1vcnkSHi5tZW1vaXIudjEuRGVsZXRlTWVtb3J5UmVxdWVzdBofLm1lbW9pci52MS5EZWxldGVNZW1vcnlSZXNwb25zZSIDkAICEmkKE0JhdGNoRGVsZXRlTWVtb3JpZXMSJS5tZW1vaXIudjEuQmF0Y2hEZWxldGVNZW1vcmllc1JlcXVlc3QaJi5tZW1vaXIudjEuQmF0Y2hEZWxldGVNZW1vcmllc1Jlc3BvbnNlIgOQAgISTgoKTGlzdFNjb3BlcxIcLm1lbW9pci52MS5MaXN0U2NvcGVzUmVxdWVzdBodLm1lbW9pci52MS5MaXN0U2NvcGVzUmVzcG9uc2UiA5ACARJUCgxHZXRJbmdlc3Rpb24SHi5tZW1vaXIudjEuR2V0SW5nZXN0aW9uUmVxdWVzdBofLm1lbW9pci52MS5HZXRJbmdlc3Rpb25SZXNwb25zZSIDkAIBEloKDkxpc3RJbmdlc3Rpb25zEiAubWVtb2lyLnYxLkxpc3RJbmdlc3Rpb25zUmVxdWVzdBohLm1lbW9pci52MS5MaXN0SW5nZXN0aW9uc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_google_rpc_status, file_memoir_v1_common, file_memoir_v1_graph]);
 
 /**
  * Memory is one durable statement the assistant may rely on.
@@ -324,6 +324,14 @@ export type Message = Message$1<"memoir.v1.Message"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 5;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * Pictures shown with it. Mode INFER only: a model describes them, the descriptions may be quoted like the text, and the
+   * pictures themselves are not kept.
+   *
+   * @generated from field: repeated memoir.v1.Image images = 6;
+   */
+  images: Image[];
 };
 
 /**
@@ -332,6 +340,27 @@ export type Message = Message$1<"memoir.v1.Message"> & {
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
   messageDesc(file_memoir_v1_memory, 3);
+
+/**
+ * Image is a picture that a message shows.
+ *
+ * @generated from message memoir.v1.Image
+ */
+export type Image = Message$1<"memoir.v1.Image"> & {
+  /**
+   * The file: PNG, JPEG, GIF or WebP.
+   *
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message memoir.v1.Image.
+ * Use `create(ImageSchema)` to create a new message.
+ */
+export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
+  messageDesc(file_memoir_v1_memory, 4);
 
 /**
  * Request of AddMemories.
@@ -409,7 +438,7 @@ export type AddMemoriesRequest = Message$1<"memoir.v1.AddMemoriesRequest"> & {
  * Use `create(AddMemoriesRequestSchema)` to create a new message.
  */
 export const AddMemoriesRequestSchema: GenMessage<AddMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 4);
+  messageDesc(file_memoir_v1_memory, 5);
 
 /**
  * Response of AddMemories.
@@ -458,6 +487,13 @@ export type AddMemoriesResponse = Message$1<"memoir.v1.AddMemoriesResponse"> & {
    * @generated from field: string ingestion_id = 6;
    */
   ingestionId: string;
+
+  /**
+   * What the model handed over and the server did not take. A repeated request does not tell of it again.
+   *
+   * @generated from field: repeated memoir.v1.DroppedFact dropped = 7;
+   */
+  dropped: DroppedFact[];
 };
 
 /**
@@ -465,7 +501,104 @@ export type AddMemoriesResponse = Message$1<"memoir.v1.AddMemoriesResponse"> & {
  * Use `create(AddMemoriesResponseSchema)` to create a new message.
  */
 export const AddMemoriesResponseSchema: GenMessage<AddMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 5);
+  messageDesc(file_memoir_v1_memory, 6);
+
+/**
+ * DroppedFact is a statement, or a request to forget, that a model took from the conversation and that was left out.
+ *
+ * @generated from message memoir.v1.DroppedFact
+ */
+export type DroppedFact = Message$1<"memoir.v1.DroppedFact"> & {
+  /**
+   * The statement, with what the namespace hides masked.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * The words it was said to rest on, likewise.
+   *
+   * @generated from field: string quote = 2;
+   */
+  quote: string;
+
+  /**
+   * Why it was left out.
+   *
+   * @generated from field: memoir.v1.DroppedFact.Reason reason = 3;
+   */
+  reason: DroppedFact_Reason;
+};
+
+/**
+ * Describes the message memoir.v1.DroppedFact.
+ * Use `create(DroppedFactSchema)` to create a new message.
+ */
+export const DroppedFactSchema: GenMessage<DroppedFact> = /*@__PURE__*/
+  messageDesc(file_memoir_v1_memory, 7);
+
+/**
+ * Reason for leaving it out.
+ *
+ * @generated from enum memoir.v1.DroppedFact.Reason
+ */
+export enum DroppedFact_Reason {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Its quote does not occur in the conversation.
+   *
+   * @generated from enum value: REASON_QUOTE_NOT_FOUND = 1;
+   */
+  QUOTE_NOT_FOUND = 1,
+
+  /**
+   * Its quote has fewer than three words and is not a whole message.
+   *
+   * @generated from enum value: REASON_QUOTE_TOO_SHORT = 2;
+   */
+  QUOTE_TOO_SHORT = 2,
+
+  /**
+   * Its kind is one that the namespace does not keep.
+   *
+   * @generated from enum value: REASON_KIND_NOT_WANTED = 3;
+   */
+  KIND_NOT_WANTED = 3,
+
+  /**
+   * It speaks of personal data or a secret that the namespace does not keep.
+   *
+   * @generated from enum value: REASON_PERSONAL_DATA = 4;
+   */
+  PERSONAL_DATA = 4,
+
+  /**
+   * Another fact of the same answer says it.
+   *
+   * @generated from enum value: REASON_SAID_TWICE = 5;
+   */
+  SAID_TWICE = 5,
+
+  /**
+   * It asks to forget, and the quoted words are not a user's.
+   *
+   * @generated from enum value: REASON_NOT_THE_USERS_REQUEST = 6;
+   */
+  NOT_THE_USERS_REQUEST = 6,
+}
+
+/**
+ * Describes the enum memoir.v1.DroppedFact.Reason.
+ */
+export const DroppedFact_ReasonSchema: GenEnum<DroppedFact_Reason> = /*@__PURE__*/
+  enumDesc(file_memoir_v1_memory, 7, 0);
 
 /**
  * InferenceUsage is what the LLM was asked.
@@ -507,7 +640,7 @@ export type InferenceUsage = Message$1<"memoir.v1.InferenceUsage"> & {
  * Use `create(InferenceUsageSchema)` to create a new message.
  */
 export const InferenceUsageSchema: GenMessage<InferenceUsage> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 6);
+  messageDesc(file_memoir_v1_memory, 8);
 
 /**
  * MemoryChange is one decision about one memory.
@@ -563,7 +696,7 @@ export type MemoryChange = Message$1<"memoir.v1.MemoryChange"> & {
  * Use `create(MemoryChangeSchema)` to create a new message.
  */
 export const MemoryChangeSchema: GenMessage<MemoryChange> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 7);
+  messageDesc(file_memoir_v1_memory, 9);
 
 /**
  * Action taken.
@@ -619,7 +752,7 @@ export enum MemoryChange_Action {
  * Describes the enum memoir.v1.MemoryChange.Action.
  */
 export const MemoryChange_ActionSchema: GenEnum<MemoryChange_Action> = /*@__PURE__*/
-  enumDesc(file_memoir_v1_memory, 7, 0);
+  enumDesc(file_memoir_v1_memory, 9, 0);
 
 /**
  * Request of CreateMemory.
@@ -677,7 +810,7 @@ export type CreateMemoryRequest = Message$1<"memoir.v1.CreateMemoryRequest"> & {
  * Use `create(CreateMemoryRequestSchema)` to create a new message.
  */
 export const CreateMemoryRequestSchema: GenMessage<CreateMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 8);
+  messageDesc(file_memoir_v1_memory, 10);
 
 /**
  * Response of CreateMemory.
@@ -726,7 +859,7 @@ export type CreateMemoryResponse = Message$1<"memoir.v1.CreateMemoryResponse"> &
  * Use `create(CreateMemoryResponseSchema)` to create a new message.
  */
 export const CreateMemoryResponseSchema: GenMessage<CreateMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 9);
+  messageDesc(file_memoir_v1_memory, 11);
 
 /**
  * Request of BatchCreateMemories.
@@ -776,7 +909,7 @@ export type BatchCreateMemoriesRequest = Message$1<"memoir.v1.BatchCreateMemorie
  * Use `create(BatchCreateMemoriesRequestSchema)` to create a new message.
  */
 export const BatchCreateMemoriesRequestSchema: GenMessage<BatchCreateMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 10);
+  messageDesc(file_memoir_v1_memory, 12);
 
 /**
  * Item of a batch.
@@ -811,7 +944,7 @@ export type BatchCreateMemoriesRequest_Item = Message$1<"memoir.v1.BatchCreateMe
  * Use `create(BatchCreateMemoriesRequest_ItemSchema)` to create a new message.
  */
 export const BatchCreateMemoriesRequest_ItemSchema: GenMessage<BatchCreateMemoriesRequest_Item> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 10, 0);
+  messageDesc(file_memoir_v1_memory, 12, 0);
 
 /**
  * Response of BatchCreateMemories.
@@ -853,7 +986,7 @@ export type BatchCreateMemoriesResponse = Message$1<"memoir.v1.BatchCreateMemori
  * Use `create(BatchCreateMemoriesResponseSchema)` to create a new message.
  */
 export const BatchCreateMemoriesResponseSchema: GenMessage<BatchCreateMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 11);
+  messageDesc(file_memoir_v1_memory, 13);
 
 /**
  * Result of one item.
@@ -897,7 +1030,7 @@ export type BatchCreateMemoriesResponse_Result = Message$1<"memoir.v1.BatchCreat
  * Use `create(BatchCreateMemoriesResponse_ResultSchema)` to create a new message.
  */
 export const BatchCreateMemoriesResponse_ResultSchema: GenMessage<BatchCreateMemoriesResponse_Result> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 11, 0);
+  messageDesc(file_memoir_v1_memory, 13, 0);
 
 /**
  * Request of GetMemory.
@@ -953,7 +1086,7 @@ export type GetMemoryRequest = Message$1<"memoir.v1.GetMemoryRequest"> & {
  * Use `create(GetMemoryRequestSchema)` to create a new message.
  */
 export const GetMemoryRequestSchema: GenMessage<GetMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 12);
+  messageDesc(file_memoir_v1_memory, 14);
 
 /**
  * Response of GetMemory.
@@ -974,7 +1107,7 @@ export type GetMemoryResponse = Message$1<"memoir.v1.GetMemoryResponse"> & {
  * Use `create(GetMemoryResponseSchema)` to create a new message.
  */
 export const GetMemoryResponseSchema: GenMessage<GetMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 13);
+  messageDesc(file_memoir_v1_memory, 15);
 
 /**
  * Request of ListMemories.
@@ -1073,7 +1206,7 @@ export type ListMemoriesRequest = Message$1<"memoir.v1.ListMemoriesRequest"> & {
  * Use `create(ListMemoriesRequestSchema)` to create a new message.
  */
 export const ListMemoriesRequestSchema: GenMessage<ListMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 14);
+  messageDesc(file_memoir_v1_memory, 16);
 
 /**
  * Response of ListMemories.
@@ -1108,7 +1241,7 @@ export type ListMemoriesResponse = Message$1<"memoir.v1.ListMemoriesResponse"> &
  * Use `create(ListMemoriesResponseSchema)` to create a new message.
  */
 export const ListMemoriesResponseSchema: GenMessage<ListMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 15);
+  messageDesc(file_memoir_v1_memory, 17);
 
 /**
  * Request of UpdateMemory.
@@ -1179,7 +1312,7 @@ export type UpdateMemoryRequest = Message$1<"memoir.v1.UpdateMemoryRequest"> & {
  * Use `create(UpdateMemoryRequestSchema)` to create a new message.
  */
 export const UpdateMemoryRequestSchema: GenMessage<UpdateMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 16);
+  messageDesc(file_memoir_v1_memory, 18);
 
 /**
  * Response of UpdateMemory.
@@ -1214,7 +1347,7 @@ export type UpdateMemoryResponse = Message$1<"memoir.v1.UpdateMemoryResponse"> &
  * Use `create(UpdateMemoryResponseSchema)` to create a new message.
  */
 export const UpdateMemoryResponseSchema: GenMessage<UpdateMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 17);
+  messageDesc(file_memoir_v1_memory, 19);
 
 /**
  * Request of DeleteMemory.
@@ -1278,7 +1411,7 @@ export type DeleteMemoryRequest = Message$1<"memoir.v1.DeleteMemoryRequest"> & {
  * Use `create(DeleteMemoryRequestSchema)` to create a new message.
  */
 export const DeleteMemoryRequestSchema: GenMessage<DeleteMemoryRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 18);
+  messageDesc(file_memoir_v1_memory, 20);
 
 /**
  * Response of DeleteMemory.
@@ -1299,6 +1432,14 @@ export type DeleteMemoryResponse = Message$1<"memoir.v1.DeleteMemoryResponse"> &
    * @generated from field: memoir.v1.Durability durability = 2;
    */
   durability: Durability;
+
+  /**
+   * Where an EPISODE was deleted: ids of the memories that were taken from its message (the first source of theirs), at
+   * most 100, as they are now. They stay; BatchDeleteMemories removes them too, where that is wanted.
+   *
+   * @generated from field: repeated string derived = 3;
+   */
+  derived: string[];
 };
 
 /**
@@ -1306,7 +1447,7 @@ export type DeleteMemoryResponse = Message$1<"memoir.v1.DeleteMemoryResponse"> &
  * Use `create(DeleteMemoryResponseSchema)` to create a new message.
  */
 export const DeleteMemoryResponseSchema: GenMessage<DeleteMemoryResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 19);
+  messageDesc(file_memoir_v1_memory, 21);
 
 /**
  * Request of BatchDeleteMemories.
@@ -1363,7 +1504,7 @@ export type BatchDeleteMemoriesRequest = Message$1<"memoir.v1.BatchDeleteMemorie
  * Use `create(BatchDeleteMemoriesRequestSchema)` to create a new message.
  */
 export const BatchDeleteMemoriesRequestSchema: GenMessage<BatchDeleteMemoriesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 20);
+  messageDesc(file_memoir_v1_memory, 22);
 
 /**
  * Response of BatchDeleteMemories.
@@ -1398,7 +1539,7 @@ export type BatchDeleteMemoriesResponse = Message$1<"memoir.v1.BatchDeleteMemori
  * Use `create(BatchDeleteMemoriesResponseSchema)` to create a new message.
  */
 export const BatchDeleteMemoriesResponseSchema: GenMessage<BatchDeleteMemoriesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 21);
+  messageDesc(file_memoir_v1_memory, 23);
 
 /**
  * Request of ListScopes.
@@ -1447,7 +1588,7 @@ export type ListScopesRequest = Message$1<"memoir.v1.ListScopesRequest"> & {
  * Use `create(ListScopesRequestSchema)` to create a new message.
  */
 export const ListScopesRequestSchema: GenMessage<ListScopesRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 22);
+  messageDesc(file_memoir_v1_memory, 24);
 
 /**
  * Response of ListScopes.
@@ -1475,7 +1616,7 @@ export type ListScopesResponse = Message$1<"memoir.v1.ListScopesResponse"> & {
  * Use `create(ListScopesResponseSchema)` to create a new message.
  */
 export const ListScopesResponseSchema: GenMessage<ListScopesResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 23);
+  messageDesc(file_memoir_v1_memory, 25);
 
 /**
  * ScopeSummary counts the memories of one user, agent or session.
@@ -1510,7 +1651,7 @@ export type ScopeSummary = Message$1<"memoir.v1.ScopeSummary"> & {
  * Use `create(ScopeSummarySchema)` to create a new message.
  */
 export const ScopeSummarySchema: GenMessage<ScopeSummary> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 24);
+  messageDesc(file_memoir_v1_memory, 26);
 
 /**
  * Ingestion is inference work that was accepted and goes on after its call returned.
@@ -1594,7 +1735,7 @@ export type Ingestion = Message$1<"memoir.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 25);
+  messageDesc(file_memoir_v1_memory, 27);
 
 /**
  * State of an ingestion.
@@ -1642,7 +1783,7 @@ export enum Ingestion_State {
  * Describes the enum memoir.v1.Ingestion.State.
  */
 export const Ingestion_StateSchema: GenEnum<Ingestion_State> = /*@__PURE__*/
-  enumDesc(file_memoir_v1_memory, 25, 0);
+  enumDesc(file_memoir_v1_memory, 27, 0);
 
 /**
  * Request of GetIngestion.
@@ -1670,7 +1811,7 @@ export type GetIngestionRequest = Message$1<"memoir.v1.GetIngestionRequest"> & {
  * Use `create(GetIngestionRequestSchema)` to create a new message.
  */
 export const GetIngestionRequestSchema: GenMessage<GetIngestionRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 26);
+  messageDesc(file_memoir_v1_memory, 28);
 
 /**
  * Response of GetIngestion.
@@ -1691,7 +1832,7 @@ export type GetIngestionResponse = Message$1<"memoir.v1.GetIngestionResponse"> &
  * Use `create(GetIngestionResponseSchema)` to create a new message.
  */
 export const GetIngestionResponseSchema: GenMessage<GetIngestionResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 27);
+  messageDesc(file_memoir_v1_memory, 29);
 
 /**
  * Request of ListIngestions.
@@ -1740,7 +1881,7 @@ export type ListIngestionsRequest = Message$1<"memoir.v1.ListIngestionsRequest">
  * Use `create(ListIngestionsRequestSchema)` to create a new message.
  */
 export const ListIngestionsRequestSchema: GenMessage<ListIngestionsRequest> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 28);
+  messageDesc(file_memoir_v1_memory, 30);
 
 /**
  * Response of ListIngestions.
@@ -1768,7 +1909,7 @@ export type ListIngestionsResponse = Message$1<"memoir.v1.ListIngestionsResponse
  * Use `create(ListIngestionsResponseSchema)` to create a new message.
  */
 export const ListIngestionsResponseSchema: GenMessage<ListIngestionsResponse> = /*@__PURE__*/
-  messageDesc(file_memoir_v1_memory, 29);
+  messageDesc(file_memoir_v1_memory, 31);
 
 /**
  * MemoryKind of a memory.

@@ -29,6 +29,8 @@ __all__ = (
     "CreateMemoryResponse",
     "DeleteMemoryRequest",
     "DeleteMemoryResponse",
+    "DroppedFact",
+    "DroppedFactReason",
     "Duplicate",
     "Durability",
     "Embedding",
@@ -64,6 +66,7 @@ __all__ = (
     "HistoryEventEventType",
     "HistoryFilter",
     "HitUpdate",
+    "Image",
     "ImportMemoriesRequest",
     "ImportMemoriesRequestHeader",
     "ImportMemoriesRequestItem",
@@ -228,6 +231,71 @@ class AddMode(betterproto2.Enum):
             "ADD_MODE_UNSPECIFIED": 0,
             "ADD_MODE_INFER": 1,
             "ADD_MODE_VERBATIM": 2,
+        }
+
+
+class DroppedFactReason(betterproto2.Enum):
+    """
+    Reason for leaving it out.
+    """
+
+    UNSPECIFIED = 0
+    """
+    Never sent.
+    """
+
+    QUOTE_NOT_FOUND = 1
+    """
+    Its quote does not occur in the conversation.
+    """
+
+    QUOTE_TOO_SHORT = 2
+    """
+    Its quote has fewer than three words and is not a whole message.
+    """
+
+    KIND_NOT_WANTED = 3
+    """
+    Its kind is one that the namespace does not keep.
+    """
+
+    PERSONAL_DATA = 4
+    """
+    It speaks of personal data or a secret that the namespace does not keep.
+    """
+
+    SAID_TWICE = 5
+    """
+    Another fact of the same answer says it.
+    """
+
+    NOT_THE_USERS_REQUEST = 6
+    """
+    It asks to forget, and the quoted words are not a user's.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "REASON_UNSPECIFIED",
+            1: "REASON_QUOTE_NOT_FOUND",
+            2: "REASON_QUOTE_TOO_SHORT",
+            3: "REASON_KIND_NOT_WANTED",
+            4: "REASON_PERSONAL_DATA",
+            5: "REASON_SAID_TWICE",
+            6: "REASON_NOT_THE_USERS_REQUEST",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "REASON_UNSPECIFIED": 0,
+            "REASON_QUOTE_NOT_FOUND": 1,
+            "REASON_QUOTE_TOO_SHORT": 2,
+            "REASON_KIND_NOT_WANTED": 3,
+            "REASON_PERSONAL_DATA": 4,
+            "REASON_SAID_TWICE": 5,
+            "REASON_NOT_THE_USERS_REQUEST": 6,
         }
 
 
@@ -1506,6 +1574,11 @@ class AddMemoriesResponse(betterproto2.Message):
     Set when the work goes on after the response (INFER with durability ACCEPTED): see GetIngestion.
     """
 
+    dropped: "list[DroppedFact]" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What the model handed over and the server did not take. A repeated request does not tell of it again.
+    """
+
 
 default_message_pool.register_message("memoir.v1", "AddMemoriesResponse", AddMemoriesResponse)
 
@@ -2127,8 +2200,41 @@ class DeleteMemoryResponse(betterproto2.Message):
     Durability reached.
     """
 
+    derived: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Where an EPISODE was deleted: ids of the memories that were taken from its message (the first source of theirs), at
+    most 100, as they are now. They stay; BatchDeleteMemories removes them too, where that is wanted.
+    """
+
 
 default_message_pool.register_message("memoir.v1", "DeleteMemoryResponse", DeleteMemoryResponse)
+
+
+@dataclass(eq=False, repr=False)
+class DroppedFact(betterproto2.Message):
+    """
+    DroppedFact is a statement, or a request to forget, that a model took from the conversation and that was left out.
+    """
+
+    text: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The statement, with what the namespace hides masked.
+    """
+
+    quote: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    The words it was said to rest on, likewise.
+    """
+
+    reason: "DroppedFactReason" = betterproto2.field(
+        3, betterproto2.TYPE_ENUM, default_factory=lambda: DroppedFactReason(0)
+    )
+    """
+    Why it was left out.
+    """
+
+
+default_message_pool.register_message("memoir.v1", "DroppedFact", DroppedFact)
 
 
 @dataclass(eq=False, repr=False)
@@ -2978,6 +3084,21 @@ default_message_pool.register_message("memoir.v1", "HitUpdate", HitUpdate)
 
 
 @dataclass(eq=False, repr=False)
+class Image(betterproto2.Message):
+    """
+    Image is a picture that a message shows.
+    """
+
+    data: "bytes" = betterproto2.field(1, betterproto2.TYPE_BYTES)
+    """
+    The file: PNG, JPEG, GIF or WebP.
+    """
+
+
+default_message_pool.register_message("memoir.v1", "Image", Image)
+
+
+@dataclass(eq=False, repr=False)
 class ImportMemoriesRequest(betterproto2.Message):
     """
     One message of an import.
@@ -3801,6 +3922,12 @@ class Message(betterproto2.Message):
     )
     """
     When it was said; absent means now. May lie in the past.
+    """
+
+    images: "list[Image]" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Pictures shown with it. Mode INFER only: a model describes them, the descriptions may be quoted like the text, and the
+    pictures themselves are not kept.
     """
 
 

@@ -5,7 +5,6 @@ What the database filters or orders by stands in columns besides. The text of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,13 +15,12 @@ from memoir_server.domain.memory import (
     EntityMention,
     Memory,
     MemoryKind,
-    MetadataValue,
-    Moment,
     Provenance,
     RelationStatement,
     Role,
     Scope,
 )
+from memoir_server.domain.metadata import decode_metadata, encode_metadata
 
 _FORM: Final = b"\x01"
 
@@ -79,19 +77,6 @@ def _payload(data: bytes) -> bytes:
     if data[:1] != _FORM:
         raise UnknownForm(f"row of form {data[:1]!r}; this server knows {_FORM!r}")
     return data[1:]
-
-
-def encode_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, Any]:
-    """Metadata in MessagePack's types: a list of one integer is a moment, any other list is one of strings."""
-    return {k: [v.instant] if isinstance(v, Moment) else v for k, v in metadata.items()}
-
-
-def decode_metadata(data: dict[str, Any]) -> dict[str, MetadataValue]:
-    """The inverse of `encode_metadata`; may change its argument."""
-    for name, value in data.items():
-        if type(value) is list:
-            data[name] = Moment(value[0]) if len(value) == 1 and type(value[0]) is int else tuple(value)
-    return data
 
 
 def encode_memory(memory: Memory) -> bytes:

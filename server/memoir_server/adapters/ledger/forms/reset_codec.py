@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from memoir_server.adapters.ledger.forms.encoding import decode_metadata, encode_metadata
 from memoir_server.domain.filter import And, Compare, Filter, Not, Operator, Or
 from memoir_server.domain.memory import Scope
+from memoir_server.domain.metadata import decode_metadata, encode_metadata
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetState, ResetTarget, StoreEffect
 from memoir_server.domain.store import StoreKind
 

@@ -19,6 +19,7 @@ from memoir_server.adapters.ledger.postgres.writing import columns_of, writing_m
 from memoir_server.ports.ledger_copy import (
     AccessCopy,
     EventCopy,
+    IngestionCopy,
     KeptFactsCopy,
     MetadataTypeCopy,
     ModelCopy,
@@ -118,6 +119,29 @@ WALKS: Final[Mapping[Part, Walk]] = {
     ),
     Part.RESETS: Walk("resets", ("id",), ("ns", "reset_id", "state", "executed", "body"), ResetCopy),
     Part.RESET_MEMORIES: Walk("reset_memories", ("reset", "memory_id", "born"), (), ResetMemoryCopy),
+    Part.INGESTIONS: Walk(
+        "ingestions",
+        ("id",),
+        (
+            "ns",
+            "ingestion_id",
+            "user_id",
+            "agent_id",
+            "session_id",
+            "state",
+            "attempts",
+            "due",
+            "create_time",
+            "update_time",
+            "first",
+            "last",
+            "revision",
+            "error",
+            "work",
+            "outcome",
+        ),
+        IngestionCopy,
+    ),
     Part.ACCESSES: Walk("accesses", ("ns", "memory_id"), ("count", "last"), AccessCopy),
 }
 
@@ -280,5 +304,15 @@ _WRITINGS: Final[Mapping[Part, Callable[[Sequence[Row]], list[Statement]]]] = {
         "w.c1, w.c2, w.c3, w.c4, w.c5 <> 0, w.c6",
     ),
     Part.RESET_MEMORIES: _fields("reset_memories", "reset, memory_id, born", (Int8s, Texts, Int8s)),
+    Part.INGESTIONS: _numbered(
+        "ingestions",
+        "id",
+        "id, ns, ingestion_id, user_id, agent_id, session_id, state, attempts, due, create_time, update_time, first, "
+        "last, revision, error, work, outcome",
+        (
+            *(Int8s, Int8s, Texts, Texts, Texts, Texts, Int8s, Int8s, Int8s, Int8s, Int8s, Int8s),
+            *(Int8s, Int8s, Texts, Bytes, Bytes),
+        ),
+    ),
     Part.ACCESSES: _fields("accesses", "ns, memory_id, count, last", (Int8s, Texts, Int8s, Int8s)),
 }

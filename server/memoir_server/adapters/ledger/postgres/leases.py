@@ -23,9 +23,10 @@ WANTED_SECONDS: Final = 2.0
 NAMESPACES_AT_ONCE: Final = 4
 """Namespaces that one claim takes: the others are left to other servers."""
 
-_LIVES: Final = "EXISTS (SELECT FROM servers s WHERE s.owner = {row}.owner AND s.alive_until > clock_timestamp())"
+LIVES: Final = "EXISTS (SELECT FROM servers s WHERE s.owner = {row}.owner AND s.alive_until > clock_timestamp())"
+"""That the owner of a row lives; `row` is its alias."""
 _FREE: Final = (
-    "({row}.owner IS NULL OR {row}.owner = {me} OR {row}.free_at < clock_timestamp() OR NOT " + _LIVES + ") "
+    "({row}.owner IS NULL OR {row}.owner = {me} OR {row}.free_at < clock_timestamp() OR NOT " + LIVES + ") "
     "AND ({row}.wanted_by IS NULL OR {row}.wanted_by = {me} OR {row}.wanted_until < clock_timestamp())"
 )
 
@@ -81,7 +82,7 @@ _WANT: Final = (
 _GATE: Final = f"SELECT 1 FROM projections p WHERE p.store = %s AND {_FREE.format(row='p', me='%s')} FOR SHARE"
 _IN_OTHER_HANDS: Final = (
     "SELECT 1 FROM cursors c WHERE c.store = %s AND c.owner <> %s AND (c.free_at IS NULL OR c.free_at >= "
-    f"clock_timestamp()) AND {_LIVES.format(row='c')} LIMIT 1"
+    f"clock_timestamp()) AND {LIVES.format(row='c')} LIMIT 1"
 )
 _RELEASE: Final = (
     "UPDATE {table} c SET owner = CASE WHEN %s::float8 > 0 THEN c.owner END, "
@@ -90,7 +91,7 @@ _RELEASE: Final = (
 )
 _CLAIM_RESET: Final = (
     "UPDATE resets r SET owner = %s WHERE r.ns = %s AND r.reset_id = %s AND r.state = %s "
-    f"AND (r.owner IS NULL OR r.owner = %s OR NOT {_LIVES.format(row='r')}) RETURNING r.id"
+    f"AND (r.owner IS NULL OR r.owner = %s OR NOT {LIVES.format(row='r')}) RETURNING r.id"
 )
 _ONE: Final = "c.store = %s AND c.ns = %s"
 _WHOLE: Final = "c.store = %s"
@@ -182,7 +183,7 @@ def resigning(owner: str) -> list[Statement]:
     """Gives everything back."""
     given_back = [
         (f"UPDATE {table} SET owner = NULL WHERE owner = %s", (owner,))
-        for table in ("cursors", "projections", "resets")
+        for table in ("cursors", "projections", "resets", "ingestions")
     ]
     return [*given_back, ("DELETE FROM servers WHERE owner = %s", (owner,))]
 

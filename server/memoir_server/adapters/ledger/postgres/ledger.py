@@ -13,6 +13,7 @@ import psycopg
 
 from memoir_server.adapters.ledger.postgres.database import Database
 from memoir_server.adapters.ledger.postgres.history_part import HistoryPart
+from memoir_server.adapters.ledger.postgres.ingestion_part import IngestionPart
 from memoir_server.adapters.ledger.postgres.mutation_part import MutationPart
 from memoir_server.adapters.ledger.postgres.opened import Opened
 from memoir_server.adapters.ledger.postgres.reading_part import ReadingPart
@@ -24,7 +25,7 @@ from memoir_server.adapters.ledger.postgres.work_part import WorkPart
 from memoir_server.ports.ledger_copy import LedgerTarget, MoveTarget
 
 
-class PostgresLedger(MutationPart, ReadingPart, HistoryPart, WorkPart, ResetPart, MoveTarget):
+class PostgresLedger(MutationPart, IngestionPart, ReadingPart, HistoryPart, WorkPart, ResetPart, MoveTarget):
     """See the port, and PostgresOptions. `entropy` makes salts and the ledger's identity."""
 
     @property

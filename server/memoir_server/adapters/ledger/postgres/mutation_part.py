@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from memoir_server.adapters.ledger.forms.changing import Entropy
 from memoir_server.adapters.ledger.postgres.accesses import note_accesses
+from memoir_server.adapters.ledger.postgres.ingestions import INGESTIONS_TOPIC
 from memoir_server.adapters.ledger.postgres.mutations import Mutations
 from memoir_server.adapters.ledger.postgres.opened import LedgerPart
 from memoir_server.adapters.ledger.postgres.options import PostgresOptions
@@ -31,6 +32,8 @@ class MutationPart(LedgerPart):
 
         async def job(transaction: Transaction) -> Committed:
             committed = await self._mutations.commit(transaction, mutation, known)
+            if mutation.ingestion is not None:
+                transaction.announce(INGESTIONS_TOPIC)
             if mutation.vectors is not None:
                 row = await transaction.make_namespace(mutation.namespace)
                 await keep_ready(transaction, row, mutation.vectors)

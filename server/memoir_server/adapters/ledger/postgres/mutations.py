@@ -20,6 +20,7 @@ from memoir_server.adapters.ledger.forms.encoding import encode_memory
 from memoir_server.adapters.ledger.forms.layout import key_of
 from memoir_server.adapters.ledger.forms.rows import read_changes, read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Bytes, Int8s, Texts
+from memoir_server.adapters.ledger.postgres.ingestions import check_undisturbed, finish, hold
 from memoir_server.adapters.ledger.postgres.progress import skip
 from memoir_server.adapters.ledger.postgres.requests import finding_replay, remember, replay_of
 from memoir_server.adapters.ledger.postgres.rows import EVENTS, MEMORY_COLUMNS
@@ -78,6 +79,10 @@ class Mutations:
         namespace, now = mutation.namespace, mutation.now
         if found.replay is not None:
             return await _replayed(transaction, namespace, found.replay)
+        ending = mutation.ingestion
+        number = 0 if ending is None else await hold(transaction, namespace, ending)
+        if mutation.undisturbed is not None:
+            await check_undisturbed(transaction, namespace, mutation.undisturbed)
         current = found.current
         expired = [c for c in current.values() if c.gone <= now]
         existing = {k: c.memory for k, c in current.items() if c.gone > now}
@@ -95,8 +100,19 @@ class Mutations:
                 raise ValueError(f"draft for memory {draft.memory_id!r}, which is not among the mutation's memory_ids")
         changes = await self.append(transaction, namespace, decision.drafts, current, now=now, origin=mutation.origin)
         head = (await transaction.make_namespace(namespace)).head.revision
+        first, last = (changes[0].revision, changes[-1].revision) if changes else (head + 1, head)
+        if ending is not None:
+            finish(
+                transaction,
+                number,
+                ending,
+                first=first,
+                last=last,
+                revision=head,
+                outcome=decision.outcome,
+                now=now,
+            )
         if mutation.idempotency is not None:
-            first, last = (changes[0].revision, changes[-1].revision) if changes else (head + 1, head)
             replay = Replay(first, last, head, decision.outcome)
             remember(transaction, mutation.idempotency, replay, now, mentions=decision.mentions)
         return Committed(changes=changes, outcome=decision.outcome, revision=head)

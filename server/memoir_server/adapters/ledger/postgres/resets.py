@@ -17,6 +17,7 @@ from memoir_server.adapters.ledger.forms.reset_codec import (
 )
 from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.postgres.adaptation import Int8s, Texts
+from memoir_server.adapters.ledger.postgres.ingestions import cancel, forget
 from memoir_server.adapters.ledger.postgres.mutations import Mutations
 from memoir_server.adapters.ledger.postgres.requests import find_replay, remember
 from memoir_server.adapters.ledger.postgres.rows import MEMORY_COLUMNS
@@ -198,6 +199,10 @@ class ResetRecords:
             "FROM unnest(%s, %s) AS w (memory_id, born)",
             (number, Texts([memory_id for memory_id, _ in ordered]), Int8s([born for _, born in ordered])),
         )
+        if target.include_history:
+            forget(transaction, ns, target.scope)
+        else:
+            cancel(transaction, ns, target.scope, reset.reset_id, now)
         drafts = [_removal(found.memory, target) for found in current.values()]
         await self._mutations.append(transaction, namespace, drafts, current, now=now, origin=origin)
         if target.include_history:

@@ -21,6 +21,7 @@ from memoir_server.adapters.ledger.sqlite import (
     beginning,
     chain,
     erasure,
+    ingestions,
     log,
     reads,
     resets,
@@ -56,6 +57,7 @@ from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.filter import Family
 from memoir_server.domain.graph import MemoryFacts
+from memoir_server.domain.ingestion import Ingestion, IngestionState
 from memoir_server.domain.memory import NEVER, Memory, Scope
 from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
 from memoir_server.domain.reset import Reset, ResetReceipt, ResetState, ResetTarget
@@ -63,6 +65,7 @@ from memoir_server.domain.scopes import ScopeCount, ScopeDimension
 from memoir_server.domain.selection import Selection
 from memoir_server.domain.store import PROJECTIONS, StoreKind
 from memoir_server.domain.time import Instant
+from memoir_server.ports.ingestions import IngestionPosition
 from memoir_server.ports.ledger import (
     Born,
     Claim,
@@ -78,6 +81,8 @@ from memoir_server.ports.ledger import (
 
 _INLINE_ROWS = 100
 """Rows that are read on the event loop; more go to a thread."""
+_HEADS_SECONDS = 1.0
+"""Longest wait for news of a commit that is in the file already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ class SqliteLedger(Ledger):
         self._resets = ResetRecords(self._mutations)
         self._recent = RecentChanges()
         self._work_bell = Bell()
+        self._ingestion_bell = Bell()
         self._reset_bells: dict[tuple[str, str], Bell] = {}
         self._state: _Opened | None = None
 
@@ -187,6 +193,7 @@ class SqliteLedger(Ledger):
             state.connection.close()
         state.lock.release()
         self._work_bell.ring()
+        self._ingestion_bell.ring()
         for bell in self._reset_bells.values():
             bell.ring()
 
@@ -195,6 +202,8 @@ class SqliteLedger(Ledger):
     async def commit(self, mutation: Mutation) -> Committed:
         def job(transaction: Transaction) -> Committed:
             committed = self._mutations.commit(transaction, mutation)
+            if mutation.ingestion is not None:
+                transaction.after_commit(self._ingestion_bell.ring)
             if mutation.vectors is not None and not committed.replayed:
                 made = [change.after.content_hash for change in committed.changes if change.after is not None]
                 self._opened.vectors.keep_ready(transaction, mutation.namespace, mutation.vectors, made)
@@ -217,6 +226,61 @@ class SqliteLedger(Ledger):
             return change
 
         return await self._opened.writer.run(job)
+
+    # -- ingestions
+
+    async def accept_ingestion(self, ingestion: Ingestion, *, key: IdempotencyKey | None) -> Ingestion:
+        def job(transaction: Transaction) -> Ingestion:
+            transaction.after_commit(self._ingestion_bell.ring)
+            return ingestions.accept(transaction, ingestion, key)
+
+        return await self._opened.writer.run(job)
+
+    @translating
+    def _get_ingestion(self, namespace: str, ingestion_id: str) -> Ingestion:
+        row = self._opened.heads.row(namespace)
+        ns = None if row is None else row.ns
+        return ingestions.find(self._opened.readers.inline, ns, namespace, ingestion_id)
+
+    async def get_ingestion(self, namespace: str, ingestion_id: str) -> Ingestion:
+        found = self._get_ingestion(namespace, ingestion_id)
+        await self._caught_up(namespace, [found])
+        return found
+
+    async def _caught_up(self, namespace: str, found: Sequence[Ingestion]) -> None:
+        """The file may be ahead of what this process knows of it, for a moment: then the history would not yet have the
+        changes that an ingestion speaks of."""
+        newest = max((ingestion.revision for ingestion in found), default=0)
+        await self._opened.heads.wait_beyond(namespace, newest - 1, _HEADS_SECONDS)
+
+    async def list_ingestions(
+        self,
+        namespace: str,
+        scope: Scope,
+        states: Collection[IngestionState],
+        *,
+        after: IngestionPosition | None,
+        limit: int,
+    ) -> Sequence[Ingestion]:
+        row = self._opened.heads.row(namespace)
+        if row is None:
+            return []
+        found = await self._opened.readers.run(
+            lambda connection: ingestions.listed(connection, row.ns, namespace, scope, states, after=after, limit=limit)
+        )
+        await self._caught_up(namespace, found)
+        return found
+
+    async def claim_ingestion(self, at_work: Collection[str], *, now: Instant) -> Ingestion | None:
+        return await self._opened.writer.run(lambda transaction: ingestions.claim(transaction, at_work, now))
+
+    async def postpone_ingestion(self, ingestion: Ingestion, *, until: Instant, error: str, now: Instant) -> None:
+        await self._opened.writer.run(
+            lambda transaction: ingestions.postpone(transaction, ingestion, until=until, error=error, now=now)
+        )
+
+    async def wait_for_ingestions(self, timeout: float) -> None:
+        await self._ingestion_bell.wait(timeout)
 
     # -- reads
 

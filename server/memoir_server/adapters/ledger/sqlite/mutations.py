@@ -10,7 +10,6 @@ import apsw
 
 from memoir_server.adapters.inserting import insert_rows
 from memoir_server.adapters.ledger.forms.changing import (
-    IDEMPOTENCY_US,
     Current,
     Entropy,
     Replay,
@@ -27,19 +26,19 @@ from memoir_server.adapters.ledger.forms.layout import LIST_ITEM, REMOVED, key_o
 from memoir_server.adapters.ledger.forms.rows import read_changes, read_memory
 from memoir_server.adapters.ledger.sqlite.accesses import forget_accesses
 from memoir_server.adapters.ledger.sqlite.filters import metadata_rows
+from memoir_server.adapters.ledger.sqlite.ingestions import check_undisturbed, finish, hold
+from memoir_server.adapters.ledger.sqlite.requests import find_replay, remember
 from memoir_server.adapters.ledger.sqlite.rows import EVENTS, MEMORY_COLUMNS, as_json
 from memoir_server.adapters.ledger.sqlite.speakers import count_speakers
 from memoir_server.adapters.ledger.sqlite.twins import twins_of
 from memoir_server.adapters.ledger.sqlite.writer import NamespaceRow, Transaction, moved_to
 from memoir_server.domain.change import Actor, ActorKind, Change, Draft, EventType, Head, Origin, stamp
 from memoir_server.domain.duplicate import said_code
-from memoir_server.domain.errors import RequestIdReused
 from memoir_server.domain.graph import facts_of
 from memoir_server.domain.memory import NEVER, Memory, Scope
-from memoir_server.domain.mutation import Committed, IdempotencyKey, Mutation
+from memoir_server.domain.mutation import Committed, Mutation
 from memoir_server.domain.time import Instant
 
-_PURGE_AT_ONCE: Final = 64
 _SYSTEM: Final = Origin(actor=Actor("memoir", ActorKind.SYSTEM))
 
 
@@ -66,6 +65,10 @@ class Mutations:
             replay = find_replay(transaction.connection, key, mutation.now)
             if replay is not None:
                 return self._replay(transaction, mutation.namespace, replay)
+        ending = mutation.ingestion
+        number = 0 if ending is None else hold(transaction, mutation.namespace, ending)
+        if mutation.undisturbed is not None:
+            check_undisturbed(transaction, mutation.namespace, mutation.undisturbed)
         row = transaction.namespace(mutation.namespace)
         current = load_current(transaction.connection, row, mutation.memory_ids) if row is not None else {}
         expired = [c for c in current.values() if c.gone <= mutation.now]
@@ -88,8 +91,19 @@ class Mutations:
         )
         row = transaction.namespace(mutation.namespace)
         head = row.head.revision if row is not None else 0
+        first, last = (changes[0].revision, changes[-1].revision) if changes else (head + 1, head)
+        if ending is not None:
+            finish(
+                transaction,
+                number,
+                ending,
+                first=first,
+                last=last,
+                revision=head,
+                outcome=decision.outcome,
+                now=mutation.now,
+            )
         if key is not None:
-            first, last = (changes[0].revision, changes[-1].revision) if changes else (head + 1, head)
             replay = Replay(first, last, head, decision.outcome)
             remember(transaction.connection, key, replay, mutation.now, mentions=decision.mentions)
         return Committed(changes=changes, outcome=decision.outcome, revision=head)
@@ -161,43 +175,6 @@ class Mutations:
             )
             changes = tuple(read_changes(namespace, rows))
         return Committed(changes=changes, outcome=replay.outcome, revision=replay.revision, replayed=True)
-
-
-def find_replay(connection: apsw.Connection, key: IdempotencyKey, now: Instant) -> Replay | None:
-    """The record of the same request, if there was one within 24 h. Raises RequestIdReused for another payload."""
-    found = connection.execute(
-        "SELECT fingerprint, first, last, revision, outcome FROM idempotency "
-        "WHERE namespace = ? AND request_id = ? AND principal = ? AND method = ? AND created > ?",
-        (key.namespace, key.request_id, key.principal, key.method, now - IDEMPOTENCY_US),
-    ).get
-    if found is None:
-        return None
-    fingerprint, first, last, revision, outcome = found
-    if fingerprint != key.fingerprint:
-        raise RequestIdReused(key.request_id)
-    return Replay(first, last, revision, outcome)
-
-
-def remember(
-    connection: apsw.Connection, key: IdempotencyKey, replay: Replay, now: Instant, *, mentions: Sequence[str] = ()
-) -> None:
-    """Records the request, and lets go of a few that are too old. `mentions` as in Decision."""
-    connection.execute(
-        "INSERT OR REPLACE INTO idempotency (namespace, request_id, principal, method, fingerprint, first, last, "
-        "revision, outcome, created, mentions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(key.namespace, key.request_id, key.principal, key.method, key.fingerprint),
-            *(replay.first, replay.last, replay.revision, replay.outcome, now, as_json(mentions) if mentions else None),
-        ),
-    )
-    old = connection.execute(
-        "SELECT namespace, request_id, principal, method FROM idempotency WHERE created <= ? LIMIT ?",
-        (now - IDEMPOTENCY_US, _PURGE_AT_ONCE),
-    ).fetchall()
-    if old:
-        connection.executemany(
-            "DELETE FROM idempotency WHERE namespace = ? AND request_id = ? AND principal = ? AND method = ?", old
-        )
 
 
 def _next_turns(connection: apsw.Connection, ns: int, drafts: Sequence[Draft]) -> list[int]:

@@ -22,7 +22,9 @@ from memoir_server.adapters.ledger.forms.reset_codec import (
 )
 from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_filter, add_scope
-from memoir_server.adapters.ledger.sqlite.mutations import Mutations, find_replay, remember
+from memoir_server.adapters.ledger.sqlite.ingestions import cancel, forget
+from memoir_server.adapters.ledger.sqlite.mutations import Mutations
+from memoir_server.adapters.ledger.sqlite.requests import find_replay, remember
 from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch
 from memoir_server.adapters.ledger.sqlite.writer import Transaction
 from memoir_server.domain.change import Draft, EventType, Origin
@@ -256,6 +258,10 @@ class ResetRecords:
             "INSERT INTO reset_memories (reset, memory_id, born) VALUES (?, ?, ?)",
             [(number, memory_id, born) for memory_id, born in sorted(lives)],
         )
+        if target.include_history:
+            forget(connection, ns, target.scope)
+        else:
+            cancel(connection, ns, target.scope, reset.reset_id, now)
         drafts = [_removal(found.memory, target) for found in current.values()]
         self._mutations.append(transaction, namespace, drafts, current, now=now, origin=origin)
         if target.include_history:

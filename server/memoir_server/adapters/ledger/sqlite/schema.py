@@ -214,7 +214,34 @@ ALTER TABLE idempotency ADD COLUMN mentions TEXT;
 CREATE INDEX idempotency_mentioning ON idempotency (namespace) WHERE mentions IS NOT NULL;
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
+# Accepted inference work (domain/ingestion.py). Work on one owner is done in the order of `id`.
+_VERSION_3 = """
+CREATE TABLE ingestions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ns INTEGER NOT NULL,
+    ingestion_id TEXT NOT NULL,
+    user_id TEXT,
+    agent_id TEXT,
+    session_id TEXT,
+    state INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    create_time INTEGER NOT NULL,
+    update_time INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    work BLOB NOT NULL,
+    outcome BLOB NOT NULL,
+    UNIQUE (ns, ingestion_id)
+);
+CREATE INDEX ingestions_not_done ON ingestions (ns, user_id, agent_id, id) WHERE state < 3;
+CREATE INDEX ingestions_by_time ON ingestions (ns, create_time DESC, ingestion_id);
+CREATE INDEX ingestions_by_age ON ingestions (update_time) WHERE state > 2;
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Step i brings a file of schema version i to i + 1."""
 
 

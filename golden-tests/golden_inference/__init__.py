@@ -1,0 +1,1 @@
+"""Authored exchanges with a language model: their format, and running them through the pure part of inference."""

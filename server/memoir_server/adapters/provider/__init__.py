@@ -1,0 +1,1 @@
+"""What the clients of model providers have in common: keys, failures, HTTP."""

@@ -1,0 +1,1 @@
+"""Language models behind :class:`memoir_server.ports.reasoner.Reasoner`, one file per API."""
