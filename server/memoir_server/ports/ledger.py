@@ -456,14 +456,14 @@ class Ledger(Ingestions):
         """Makes this server the one that cleans up after a RUNNING reset. False when another live server does, or it
         is not running. The right ends with the server's leases, and when the reset is no longer RUNNING."""
 
-    async def say_forgotten(self, namespace: str, reset_id: str) -> None:  # noqa: B027 - one server knows what it did
+    async def say_forgotten(self, namespace: str, reset_id: str) -> None:
         """Notes that this server's memory holds nothing any more of what a reset removes; until that has ended."""
 
     async def not_forgotten(self, namespace: str, reset_id: str) -> int:
         """Other live servers of this ledger that have not said so."""
         return 0
 
-    async def release_reset(self, namespace: str, reset_id: str) -> None:  # noqa: B027 - one server has nobody to give it
+    async def release_reset(self, namespace: str, reset_id: str) -> None:
         """Gives up the right of `claim_reset`, so that any server may claim it."""
 
     @abstractmethod
