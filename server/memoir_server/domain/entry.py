@@ -145,6 +145,10 @@ class KeywordCandidates:
         return self.table.at(self.rows)
 
 
+make_keyword_candidates = maker(KeywordCandidates)
+"""`KeywordCandidates`, where many are made."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenseCandidates:
     """Nearest entries, and those asked for by name: the `rows` of a `table`, ascending by revision.
@@ -165,3 +169,7 @@ class DenseCandidates:
     def columns(self) -> CandidateColumns:
         """The candidates' own columns, copied."""
         return self.table.at(self.rows)
+
+
+make_dense_candidates = maker(DenseCandidates)
+"""`DenseCandidates`, where many are made."""

@@ -19,13 +19,13 @@ from memoir_server.domain.entry import DenseCandidates
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.graph import normalise_name
 from memoir_server.domain.ranking.evidence import Evidence, GraphEvidence
-from memoir_server.domain.ranking.query import QuerySignals, named_speakers, strip_names
+from memoir_server.domain.ranking.query import QuerySignals, make_query_signals, named_speakers, strip_names
 from memoir_server.domain.search import Phase, SearchSpec
-from memoir_server.domain.selection import Selection, TimeRange
+from memoir_server.domain.selection import ANY_TIME, Selection
 from memoir_server.domain.time import to_datetime
 from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.graph import EntityGraph, GraphMatch
-from memoir_server.ports.index import IndexQuery, MemoryIndex
+from memoir_server.ports.index import IndexQuery, MemoryIndex, make_index_query
 from memoir_server.ports.ledger import Ledger
 from memoir_server.service.tracing import child_span
 
@@ -35,7 +35,7 @@ DEPTH: Final = 200
 """Candidates per arm (semantics 8)."""
 MAX_SPEAKERS: Final = 64
 """Speakers of a scope that a query is compared with."""
-_ANY_TIME: Final = TimeRange()
+_NO_SIGNALS: Final = QuerySignals()
 _AROUND_WORDS: Final = ".,;:!?\"'()[]"
 
 
@@ -71,7 +71,7 @@ class Gathering:
         self._vector: NDArray[np.float32] | None = None
         self._embedding: asyncio.Future[NDArray[np.float32]] | None = None
         self._matching: asyncio.Future[Sequence[GraphMatch]] | None = None
-        self.signals = QuerySignals()
+        self.signals = _NO_SIGNALS
         self.evidence = Evidence.empty()
         self.graph_evidence: Mapping[int, GraphEvidence] = {}
         self.matches: Mapping[int, GraphMatch] = {}
@@ -83,15 +83,17 @@ class Gathering:
             self._namespace, self._spec.scope, limit=MAX_SPEAKERS, revision=selection.revision
         )
         named = named_speakers(text, speakers)
-        self.signals = QuerySignals(
+        self.signals = make_query_signals(
             terms=tuple(dict.fromkeys(analyse(text))),
             dates=parse_dates(text, now=to_datetime(selection.reference)),
             speakers=named,
         )
         # What the index cannot filter on is resolved by the ledger.
-        narrowed = self._spec.filter is not None or self._spec.created != _ANY_TIME
+        narrowed = self._spec.filter is not None or (
+            self._spec.created is not ANY_TIME and self._spec.created != ANY_TIME
+        )
         allowed = await self._ledger.versions_matching(self._namespace, selection) if narrowed else None
-        self._query = IndexQuery(selection=selection, allowed=allowed, depth=DEPTH)
+        self._query = make_index_query(selection=selection, allowed=allowed, depth=DEPTH)
         if Phase.DENSE in phases:
             self._embed(strip_names(text, named) if named else text)
         if Phase.GRAPH in phases:

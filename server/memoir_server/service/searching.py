@@ -34,6 +34,8 @@ from memoir_server.domain.search import (
     SearchResult,
     SearchSpec,
     Started,
+    make_phase_report,
+    make_search_result,
 )
 from memoir_server.domain.selection import Selection
 from memoir_server.domain.store import StoreKind
@@ -155,7 +157,7 @@ class Search:
                 await gathering.abandon()
         self._refuse_guesses()
         await self._rank()
-        return SearchResult(
+        return make_search_result(
             hits=self._final(), phases=tuple(self._reports), revision=self._revision, search_id=self._search_id
         )
 
@@ -198,7 +200,7 @@ class Search:
                     self._deadlines.leave(timer)
                 span.set_attribute("memoir.candidates", count)
         outcome = Outcome.SKIPPED if phase is Phase.GRAPH and not count else Outcome.DONE
-        return PhaseReport(phase=phase, outcome=outcome, elapsed_us=_since(started), candidates=count)
+        return make_phase_report(phase=phase, outcome=outcome, elapsed_us=_since(started), candidates=count)
 
     async def _rank(self) -> None:
         """Ranks all evidence and hydrates from the top until the limit is reached or nothing is left.
