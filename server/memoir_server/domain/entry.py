@@ -147,6 +147,10 @@ class KeywordCandidates:
         return self.table.at(self.rows)
 
 
+make_keyword_candidates = maker(KeywordCandidates)
+"""`KeywordCandidates`, where many are made."""
+
+
 def cosines(vectors: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float64]:
     """Cosines of unit vectors, shape (n, dimension), with another: in float64, rounded to 1e-6. Multiplied and summed,
     not a matrix product: the order in which that one sums depends on the number of rows (semantics 11)."""
@@ -174,3 +178,7 @@ class DenseCandidates:
     def columns(self) -> CandidateColumns:
         """The candidates' own columns, copied."""
         return self.table.at(self.rows)
+
+
+make_dense_candidates = maker(DenseCandidates)
+"""`DenseCandidates`, where many are made."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from memoir_server.domain.filter import Filter
 from memoir_server.domain.graph import Relation
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import Memory, Scope
 from memoir_server.domain.selection import TimeRange
 from memoir_server.domain.time import Instant
@@ -84,6 +85,10 @@ class SearchSpec:
     min_revision: int = 0
 
 
+make_search_spec = maker(SearchSpec)
+"""`SearchSpec`, where many are made."""
+
+
 _NO_PARTS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -120,6 +125,10 @@ class PhaseReport:
     candidates: int = 0
     error: str = ""
     store: str = ""
+
+
+make_phase_report = maker(PhaseReport)
+"""`PhaseReport`, where many are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,3 +177,7 @@ class SearchResult:
     phases: tuple[PhaseReport, ...]
     revision: int
     search_id: str
+
+
+make_search_result = maker(SearchResult)
+"""`SearchResult`, where many are made."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from memoir_server.domain.filter import Filter
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import NEVER, Memory, Scope
 from memoir_server.domain.time import Instant
 
@@ -19,6 +20,10 @@ class TimeRange:
     def covers(self, t: Instant) -> bool:
         """Whether the instant lies in the range."""
         return (self.start is None or self.start <= t) and (self.end is None or t < self.end)
+
+
+ANY_TIME = TimeRange()
+"""Binds nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +55,7 @@ class Selection:
         if self.valid_at is not None:
             return memory.valid(self.valid_at)
         return self.include_superseded or memory.valid_until is None or memory.valid_until > self.reference
+
+
+make_selection = maker(Selection)
+"""`Selection`, where many are made."""

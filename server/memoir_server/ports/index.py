@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memoir_server.domain.embedding import EmbeddingModel
 from memoir_server.domain.entry import DenseCandidates, IndexEntry, KeywordCandidates
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import Scope
 from memoir_server.domain.selection import Selection
 from memoir_server.ports.projection import Projection, Remove, Retire
@@ -42,6 +43,10 @@ class IndexQuery:
     allowed: NDArray[np.int64] | None
     depth: int
     vectors: bool = False
+
+
+make_index_query = maker(IndexQuery)
+"""`IndexQuery`, where many are made."""
 
 
 class MemoryIndex(Projection):

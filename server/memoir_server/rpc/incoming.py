@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memoir_server.domain.change import Actor
+from memoir_server.domain.making import maker
 from memoir_server.domain.mutation import IdempotencyKey
 from memoir_server.domain.store import Durability
 from memoir_server.rpc.refusals import RequestInvalid
-from memoir_server.service.call import Call
+from memoir_server.service.call import Call, make_call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class Incoming:
 
     def reading(self) -> Call:
         """The service's view of a read."""
-        return Call(deadline=self.deadline, actor=self.actor, traceparent=self.traceparent)
+        return make_call(deadline=self.deadline, actor=self.actor, traceparent=self.traceparent)
 
     def mutating(self, request: Any, durability: int = 0) -> Call:
         """The service's view of a mutation. `request` has a request_id, which is cleared: what is left is the payload
@@ -60,3 +61,7 @@ class Incoming:
             idempotency=idempotency,
             durability=Durability.ACCEPTED if durability == Durability.ACCEPTED else Durability.INDEXED,
         )
+
+
+make_incoming = maker(Incoming)
+"""`Incoming`, where many are made."""

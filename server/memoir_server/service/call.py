@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from memoir_server.domain.change import Actor, Origin
+from memoir_server.domain.making import maker
 from memoir_server.domain.mutation import IdempotencyKey
 from memoir_server.domain.store import Durability
 
@@ -47,3 +48,7 @@ class Call:
     def read_wait(self) -> float:
         """Seconds that a read may wait for freshness: what leaves time to answer."""
         return max(0.0, self.remaining() - RESPONSE_RESERVE_SECONDS)
+
+
+make_call = maker(Call)
+"""`Call`, where many are made."""

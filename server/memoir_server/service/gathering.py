@@ -19,14 +19,14 @@ from memoir_server.domain.entry import DenseCandidates, KeywordCandidates, cosin
 from memoir_server.domain.errors import StoreUnavailable
 from memoir_server.domain.graph import normalise_name
 from memoir_server.domain.ranking.evidence import Evidence, GraphEvidence
-from memoir_server.domain.ranking.query import QuerySignals, named_speakers, strip_names
+from memoir_server.domain.ranking.query import QuerySignals, make_query_signals, named_speakers, strip_names
 from memoir_server.domain.search import Phase, SearchSpec
-from memoir_server.domain.selection import Selection, TimeRange
+from memoir_server.domain.selection import ANY_TIME, Selection
 from memoir_server.domain.store import StoreKind
 from memoir_server.domain.time import to_datetime
 from memoir_server.ports.embedder import Embedder
 from memoir_server.ports.graph import EntityGraph, GraphMatch
-from memoir_server.ports.index import IndexQuery, MemoryIndex
+from memoir_server.ports.index import IndexQuery, MemoryIndex, make_index_query
 from memoir_server.ports.ledger import Ledger
 from memoir_server.service.tracing import child_span
 
@@ -36,7 +36,7 @@ DEPTH: Final = 200
 """Candidates per arm (semantics 8)."""
 MAX_SPEAKERS: Final = 64
 """Speakers of a scope that a query is compared with."""
-_ANY_TIME: Final = TimeRange()
+_NO_SIGNALS: Final = QuerySignals()
 _AROUND_WORDS: Final = ".,;:!?\"'()[]"
 
 
@@ -73,7 +73,7 @@ class Gathering:
         self._vector: NDArray[np.float32] | None = None
         self._embedding: asyncio.Future[NDArray[np.float32]] | None = None
         self._matching: asyncio.Future[Sequence[GraphMatch]] | None = None
-        self.signals = QuerySignals()
+        self.signals = _NO_SIGNALS
         self.evidence = Evidence.empty()
         self.graph_evidence: Mapping[int, GraphEvidence] = {}
         self.matches: Mapping[int, GraphMatch] = {}
@@ -92,11 +92,13 @@ class Gathering:
         text, selection = self._spec.query, self._selection
         terms = tuple(dict.fromkeys(analyse(text)))
         # What the index cannot filter on is resolved by the ledger.
-        narrowed = self._spec.filter is not None or self._spec.created != _ANY_TIME
+        narrowed = self._spec.filter is not None or (
+            self._spec.created is not ANY_TIME and self._spec.created != ANY_TIME
+        )
         allowed = await self._ledger.versions_matching(self._namespace, selection) if narrowed else None
         ahead = ahead and self._index.may_return
         dense = Phase.DENSE in phases
-        self._query = IndexQuery(selection=selection, allowed=allowed, depth=DEPTH, vectors=ahead and dense)
+        self._query = make_index_query(selection=selection, allowed=allowed, depth=DEPTH, vectors=ahead and dense)
         if ahead and Phase.KEYWORD in phases:
             self._words = asyncio.ensure_future(self._index.keyword(self._namespace, terms, self._query))
         if Phase.GRAPH in phases and StoreKind.GRAPH not in self.unasked:
@@ -109,7 +111,7 @@ class Gathering:
             await self.abandon()
             raise
         named = named_speakers(text, speakers)
-        self.signals = QuerySignals(
+        self.signals = make_query_signals(
             terms=terms, dates=parse_dates(text, now=to_datetime(selection.reference)), speakers=named
         )
         if dense:

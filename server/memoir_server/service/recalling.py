@@ -11,7 +11,7 @@ from memoir_server.domain.errors import MemoryNotFound
 from memoir_server.domain.filter import Filter
 from memoir_server.domain.memory import NEVER, Memory, Scope
 from memoir_server.domain.search import AsOf, Completed, SearchEvent, SearchResult, SearchSpec
-from memoir_server.domain.selection import Selection, TimeRange
+from memoir_server.domain.selection import Selection, TimeRange, make_selection
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock, IdSource
 from memoir_server.ports.embedder import Embedder
@@ -184,7 +184,7 @@ class Recalling:
 
     @staticmethod
     def _selected(spec: ListSpec | SearchSpec, revision: int, *, reference: Instant, now: Instant) -> Selection:
-        return Selection(
+        return make_selection(
             scope=spec.scope,
             filter=spec.filter,
             created=spec.created,

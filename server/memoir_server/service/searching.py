@@ -35,6 +35,8 @@ from memoir_server.domain.search import (
     SearchResult,
     SearchSpec,
     Started,
+    make_phase_report,
+    make_search_result,
 )
 from memoir_server.domain.selection import Selection
 from memoir_server.domain.store import StoreKind
@@ -166,7 +168,7 @@ class Search:
                 await gathering.abandon()
         self._refuse_guesses()
         await self._rank()
-        return SearchResult(
+        return make_search_result(
             hits=self._final(), phases=tuple(self._reports), revision=self._revision, search_id=self._search_id
         )
 
@@ -229,7 +231,7 @@ class Search:
                     reach.answered(gathering.waited_for(phase))
                 span.set_attribute("memoir.candidates", count)
         outcome = Outcome.SKIPPED if phase is Phase.GRAPH and not count else Outcome.DONE
-        return PhaseReport(phase=phase, outcome=outcome, elapsed_us=_since(started), candidates=count)
+        return make_phase_report(phase=phase, outcome=outcome, elapsed_us=_since(started), candidates=count)
 
     def _refusal(self, phase: Phase) -> StoreUnavailable | None:
         """Why a phase fails without asking anybody; None when it may ask."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memoir_server.domain.compiled import compiled
+from memoir_server.domain.making import maker
 from memoir_server.domain.ranking.evidence import Evidence
 
 K1: Final = 0.9
@@ -35,6 +36,10 @@ class Matches:
     coverage: NDArray[np.float64]
 
 
+make_matches = maker(Matches)
+"""`Matches`, where many are made."""
+
+
 def bm25(evidence: Evidence) -> Matches:
     """The candidates' matches, with the owner's statistics."""
     score, coverage = np.empty(len(evidence)), np.empty(len(evidence))
@@ -48,7 +53,7 @@ def bm25(evidence: Evidence) -> Matches:
         score,
         coverage,
     )
-    return Matches(score, bound, coverage)
+    return make_matches(score, bound, coverage)
 
 
 @compiled("float64(int64[:, ::1], int64[::1], int64[::1], int64[::1], int64, float64, float64[::1], float64[::1])")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from memoir_server.domain.compiled import compiled
 from memoir_server.domain.entry import CandidateColumns, DenseCandidates, KeywordCandidates
+from memoir_server.domain.making import maker
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Evidence:
         rows, cosine, frequency = added, np.full(len(added), np.nan), candidates.frequency
         if len(own):
             rows, cosine, frequency = self._joined(table, own, added, cosine, frequency, of_added=True)
-        return Evidence(
+        return make_evidence(
             table=table,
             rows=rows,
             cosine=cosine,
@@ -101,7 +102,7 @@ class Evidence:
         the candidate and says nothing about its cosine."""
         table, own, added = self._in_one_table(candidates.table, candidates.rows)
         rows, cosine, frequency = self._joined(table, own, added, candidates.cosine, self.frequency, of_added=False)
-        return Evidence(
+        return make_evidence(
             table=table,
             rows=rows,
             cosine=cosine,
@@ -148,6 +149,10 @@ class Evidence:
         union = _union(self.columns, table.at(rows))
         own = np.searchsorted(union.revision, self.revision)
         return union, own, np.searchsorted(union.revision, table.revision[rows])
+
+
+make_evidence = maker(Evidence)
+"""`Evidence`, where many are made."""
 
 
 _EMPTY = Evidence(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from memoir_server.domain.dates import DateWindow
+from memoir_server.domain.making import maker
 
 _POSSESSIVES: Final = ("'s", "\u2019s", "'", "\u2019")
 _CLOSING: Final = ".,;:!?"
@@ -24,6 +25,10 @@ class QuerySignals:
     terms: tuple[str, ...] = ()
     dates: tuple[DateWindow, ...] = ()
     speakers: frozenset[str] = frozenset()
+
+
+make_query_signals = maker(QuerySignals)
+"""`QuerySignals`, where many are made."""
 
 
 def named_speakers(query: str, speakers: Collection[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memoir_server.domain.compiled import compiled
+from memoir_server.domain.making import maker
 from memoir_server.domain.memory import MemoryKind
 from memoir_server.domain.ranking import signals as sign
 from memoir_server.domain.ranking.bm25 import bm25
@@ -77,6 +78,10 @@ class Ranking:
         found = {name: float(column[row]) for name, column in self._measures.items()}
         found |= {name: float(self._contributions[i, row]) for i, name in enumerate(_PARTS) if i in self._told}
         return {name: round(value, 6) + 0.0 for name, value in found.items() if value == value}
+
+
+make_ranking = maker(Ranking)
+"""`Ranking`, where many are made."""
 
 
 def score_of(cosine: Column, share: Column) -> Column:
@@ -152,7 +157,7 @@ def rank(
     order = order[:placed]
     revision, best, rank_score = np.empty(placed, dtype=np.int64), np.empty(placed), np.empty(placed)
     _read_off(order, rows, table.revision, score, micro, revision, best, rank_score)
-    return Ranking(
+    return make_ranking(
         candidates=count,
         revision=revision,
         score=best,

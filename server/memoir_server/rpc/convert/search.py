@@ -23,6 +23,7 @@ from memoir_server.domain.search import (
     SearchResult,
     SearchSpec,
     Started,
+    make_search_spec,
 )
 from memoir_server.rpc.convert.encoded import Encoded, EncodedMemories
 from memoir_server.rpc.convert.filter import read_as_of, read_optional_filter
@@ -40,7 +41,7 @@ _FRAME: Final = struct.Struct("<BBB")
 
 def read_spec(spec: Any) -> SearchSpec:
     """A SearchSpec message. Raises FieldInvalid."""
-    return SearchSpec(
+    return make_search_spec(
         query=spec.query,
         scope=read_scope(spec.scope),
         filter=read_optional_filter(spec, "filter", "spec.filter"),

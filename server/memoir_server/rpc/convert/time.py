@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memoir_server.domain.errors import FieldInvalid
-from memoir_server.domain.selection import TimeRange
+from memoir_server.domain.selection import ANY_TIME, TimeRange
 from memoir_server.domain.time import Instant
 
 MIN_SECONDS = -62_135_596_800
@@ -36,7 +36,7 @@ def read_optional_time(message: Any, field: str, path: str) -> Instant | None:
 def read_range(message: Any, field: str, path: str = "") -> TimeRange:
     """The TimeRange in a field of a message; both sides open where it is not set."""
     if not message.HasField(field):
-        return TimeRange()
+        return ANY_TIME
     inner = f"{path}.{field}" if path else field
     time_range = getattr(message, field)
     return TimeRange(

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from memoir_server.rpc.contract import Contract, Method
 from memoir_server.rpc.draining import Draining
 from memoir_server.rpc.errors import STATUS_DETAILS_KEY, Failure, describe, to_status
-from memoir_server.rpc.incoming import Incoming
+from memoir_server.rpc.incoming import Incoming, make_incoming
 from memoir_server.rpc.interceptors.auth import REQUIRED, Authenticator, Principal
 from memoir_server.rpc.interceptors.limits import Limits
 from memoir_server.rpc.interceptors.metadata import read_metadata
@@ -178,7 +178,7 @@ class Chain:
         namespace = permit("" if method.client_streams else request.namespace)
         violations = () if method.client_streams else self._validator.violations(request)
         refused = _refused_items(method, request, violations) if violations else {}
-        return request, Incoming(
+        return request, make_incoming(
             method=method.name,
             namespace=namespace,
             actor=principal.actor,

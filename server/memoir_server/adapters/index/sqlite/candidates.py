@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from memoir_server.adapters.index.sqlite.segment import FREQUENCY_BITS, Postings, Rows, ScopeCodes, View
 from memoir_server.domain.compiled import compiled
-from memoir_server.domain.entry import CandidateColumns, DenseCandidates, KeywordCandidates
+from memoir_server.domain.entry import (
+    CandidateColumns,
+    DenseCandidates,
+    KeywordCandidates,
+    make_dense_candidates,
+    make_keyword_candidates,
+)
 from memoir_server.domain.memory import NEVER
 from memoir_server.ports.index import NO_REVISIONS, IndexQuery
 
@@ -89,7 +95,7 @@ def keyword_candidates(
     if not view.ascending:
         order = np.argsort(rows.revision[found], kind="stable")
         found, frequency = found[order], frequency[order]
-    return KeywordCandidates(
+    return make_keyword_candidates(
         table=view.table,
         rows=found,
         frequency=frequency,
@@ -128,7 +134,7 @@ def dense_candidates(
     if not view.ascending:
         order = np.argsort(rows.revision[found], kind="stable")
         found, cosine = found[order], cosine[order]
-    return DenseCandidates(table=view.table, rows=found, cosine=cosine, nearest=nearest)
+    return make_dense_candidates(table=view.table, rows=found, cosine=cosine, nearest=nearest)
 
 
 def merge_dense(parts: Sequence[DenseCandidates], depth: int, also: NDArray[np.int64]) -> DenseCandidates:

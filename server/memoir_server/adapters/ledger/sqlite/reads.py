@@ -9,19 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memoir_server.adapters.coherent import CoherentCache
-from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, key_of, revision_of
+from memoir_server.adapters.ledger.forms.layout import MAX_REVISION, REVISION_BITS, key_of, revision_of
 from memoir_server.adapters.ledger.forms.rows import read_memory
 from memoir_server.adapters.ledger.sqlite.caches import HeldVersion, reads_newest, version_charge
 from memoir_server.adapters.ledger.sqlite.filters import Condition, add_visible, selection_condition
 from memoir_server.adapters.ledger.sqlite.rows import MEMORY_COLUMNS, as_json, fetch
 from memoir_server.domain.filter import Family, matches
 from memoir_server.domain.memory import NEVER, Memory
-from memoir_server.domain.selection import Selection, TimeRange
+from memoir_server.domain.selection import ANY_TIME, Selection
 from memoir_server.domain.time import Instant
 from memoir_server.ports.ledger import ListPosition
 
 _FROM = f"SELECT {MEMORY_COLUMNS} FROM versions v WHERE"
-_ANY_TIME = TimeRange()
 _MOST_MARKS = 128
 """Keys that a statement names one by one."""
 _CURRENT = f"{_FROM} v.ns = ? AND v.memory_id = ? AND v.retired = {NEVER} AND v.gone > ?"
@@ -99,7 +98,7 @@ def _covered(versions: Iterable[HeldVersion], selection: Selection) -> dict[int,
     """What `filters.selection_condition` says in SQL, of rows that are here already."""
     now, revision, covers = selection.now, selection.revision, selection.scope.covers
     present = revision >= NEVER - 1
-    created = None if selection.created == _ANY_TIME else selection.created
+    created = None if selection.created is ANY_TIME or selection.created == ANY_TIME else selection.created
     filter_, whenever = selection.filter, selection.valid_at is None
     found = {}
     for memory, retired, gone in versions:
@@ -161,7 +160,7 @@ def standing(
 
 
 def _keys(ns: int, revisions: Collection[int]) -> list[int]:
-    first = key_of(ns, 0)
+    first = ns << REVISION_BITS
     return [first + revision for revision in revisions if 0 < revision <= MAX_REVISION]
 
 
