@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -139,6 +140,37 @@ async def test_a_server_counts_on_with_what_it_writes_itself(store: Weaviate, no
         await index.apply("ns", [Remove("m1", upto=5), Remove("m2", upto=2)], applied=8)
         assert numbers(await words(index, ALICE, "anna", "rome")) == (2, 1.0, [2, 0])
         assert numbers(await words(index, Scope(), "anna", "rome")) == (3, 1.0, [2, 1])
+
+
+async def test_a_batch_that_is_repeated_counts_once(store: Weaviate) -> None:
+    async with opened_anew(store) as index:
+        first = puts(entry(1, scope=ALICE), entry(2, scope=ALICE))
+        second = [Retire("m1", 1, 3), *puts(entry(3, "m1", ALICE))]
+        for batch, expected in ((first, 2), (second, 2), ([Remove("m1", upto=3)], 1)):
+            for _ in range(3):
+                await index.apply("ns", batch, applied=1)
+                assert numbers(await words(index, ALICE))[0] == numbers(await words(index, Scope()))[0] == expected
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+async def test_a_batch_that_another_server_did_not_finish(
+    store: Weaviate, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """Wherever it is cut off, a server that knew the numbers of before does not go on with them."""
+    prefix, line = new_prefix(), Line(monkeypatch)
+    async with opened(store, prefix) as one, opened(store, prefix) as two:
+        await one.apply("ns", puts(*(entry(n, scope=ALICE) for n in range(1, 5))), applied=4)
+        for server in (one, two):
+            assert numbers(await words(server, ALICE))[0] == 4
+        batch = [Remove("m1", upto=4), Retire("m2", 2, 5), *puts(entry(5, scope=ALICE), entry(6, scope=ALICE))]
+        line.left = cut
+        with suppress(StoreUnavailable):
+            await one.apply("ns", batch, applied=6)
+        line.left = None
+        await two.apply("ns", batch, applied=6)
+        for server in (two, one):
+            for scope in (ALICE, Scope()):
+                assert numbers(await words(server, scope))[0] == 4
 
 
 async def test_another_users_writes_touch_nothing_that_is_known(
