@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from memoir import ChangeAction, Memoir, PhaseFailed, PhaseHits, SearchEvent, SearchFold, SearchHit, SearchStarted
+from memoir import (
+    AddMode,
+    ChangeAction,
+    Memoir,
+    PhaseFailed,
+    PhaseHits,
+    SearchEvent,
+    SearchFold,
+    SearchHit,
+    SearchStarted,
+)
 from memoir_server.cli.connection import (
     DEFAULT_NAMESPACE,
     DEFAULT_TARGET,
@@ -32,6 +42,7 @@ ALREADY_KNOWN = "already known"
 """What is said of a memory that was not stored again."""
 
 Kind = Literal["FACT", "PREFERENCE", "EVENT", "PROCEDURE", "SUMMARY"]
+Mode = Literal["INFER", "VERBATIM"]
 Recipe = Literal["balanced", "semantic", "keyword", "graph", "recent"]
 
 
@@ -44,6 +55,15 @@ def add(
     kind: Annotated[
         Kind | None, typer.Option("--kind", help="Store TEXT as a memory of this kind, not as a message.")
     ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            help="INFER: facts that the server's language model draws out, which takes seconds: raise --timeout. "
+            "VERBATIM: each message as it is.",
+            show_default="INFER where the server has a model",
+        ),
+    ] = None,
     user: User = None,
     agent: Agent = None,
     session: Session = None,
@@ -55,11 +75,13 @@ def add(
     """Remember a message, a fact, or a whole transcript."""
     if (text is None) == (transcript is None):
         raise typer.BadParameter("give either TEXT or --transcript FILE")
+    if kind is not None and mode is not None:
+        raise typer.BadParameter("--kind stores a fact as it is given; --mode is for messages")
     if transcript is not None and (kind is not None or session is not None):
         raise typer.BadParameter("--kind and --session go with TEXT; a transcript names its own sessions")
     with connect(target, namespace, timeout) as memoir:
         if transcript is not None:
-            _add_transcript(memoir, read_transcript(transcript), user=user, agent=agent, json=json)
+            _add_transcript(memoir, read_transcript(transcript), user=user, agent=agent, mode=mode, json=json)
         elif kind is not None and text is not None:
             memory = memoir.create(text, kind=kind, user_id=user, agent_id=agent, session_id=session)
             if json:
@@ -69,19 +91,26 @@ def add(
             else:
                 console.print(memory_line(memory))
         elif text is not None:
-            result = memoir.add([{"role": "user", "content": text}], user_id=user, agent_id=agent, session_id=session)
+            said = [{"role": "user", "content": text}]
+            result = memoir.add(said, user_id=user, agent_id=agent, session_id=session, mode=mode)
             if json:
                 print_json(result)
                 return
             for change in result.changes:
                 known = change.action == ChangeAction.UNCHANGED
                 console.print(ALREADY_KNOWN if known else change.action.lower(), memory_line(change.memory))
+            if result.usage is not None and result.mode == AddMode.VERBATIM and result.changes:
+                console.print(result.changes[0].reason, style="yellow", markup=False)
+            elif not result.changes:
+                console.print("nothing worth remembering")
 
 
-def _add_transcript(memoir: Memoir, transcript: Transcript, *, user: str | None, agent: str | None, json: bool) -> None:
+def _add_transcript(
+    memoir: Memoir, transcript: Transcript, *, user: str | None, agent: str | None, mode: Mode | None, json: bool
+) -> None:
     owner, added, known = user or transcript.user_id, 0, 0
     with counting("remembering", len(transcript.messages), quiet=json) as advance:
-        for turns, result in replay(memoir, transcript, owner, agent or transcript.agent_id):
+        for turns, result in replay(memoir, transcript, owner, agent or transcript.agent_id, mode=mode):
             known += sum(change.action == ChangeAction.UNCHANGED for change in result.changes)
             added += sum(change.action != ChangeAction.UNCHANGED for change in result.changes)
             advance(len(turns))

@@ -11,9 +11,9 @@ from memoir_server.cli.transcript import Transcript, TranscriptMessage
 
 
 def replay(
-    memoir: Memoir, transcript: Transcript, user: str, agent: str | None
+    memoir: Memoir, transcript: Transcript, user: str, agent: str | None, *, mode: str | None = None
 ) -> Iterator[tuple[list[TranscriptMessage], AddResult]]:
-    """Yields the messages of each call, in order, and its result.
+    """Yields the messages of each call, in order, and its result. `mode` is that of AddMemories; None: the server's.
 
     Raises:
         MemoirError: Of the first call that fails. What was added stays; see `_same_for_same`.
@@ -24,13 +24,14 @@ def replay(
             user_id=user,
             agent_id=agent,
             session_id=session_id,
-            request_id=_same_for_same(user, session_id, turns),
+            mode=mode,
+            request_id=_same_for_same(user, session_id, turns, mode),
         )
         yield turns, result
 
 
-def _same_for_same(owner: str, session_id: str, turns: Sequence[TranscriptMessage]) -> str:
+def _same_for_same(owner: str, session_id: str, turns: Sequence[TranscriptMessage], mode: str | None) -> str:
     """A request id made from what is sent: a transcript that was interrupted can be added again within a day, and what
     arrived the first time is not stored twice."""
-    content = json_text([owner, session_id, [turn.as_dict() for turn in turns]])
+    content = json_text([owner, session_id, [turn.as_dict() for turn in turns], *([mode] if mode else [])])
     return f"transcript-{hashlib.sha256(content.encode()).hexdigest()}"
