@@ -95,7 +95,10 @@ def test_only_what_ran_is_reported() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--sections", "calls,speed"), "--sections: 'speed' is not one of calls,growth,writes,streaming,inference,stores"),
+        (
+            ("--sections", "calls,speed"),
+            "--sections: 'speed' is not one of calls,growth,writes,streaming,inference,stores",
+        ),
         (("--sizes", "2000,1000"), "--sizes=2000,1000: give ascending multiples of --per-user=1000"),
         (("--stores-sizes", "1500"), "--stores-sizes=1500: give ascending multiples of --per-user=1000"),
         (("--sizes", "1500"), "--sizes=1500: give ascending multiples of --per-user=1000"),
