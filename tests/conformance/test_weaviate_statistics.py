@@ -127,6 +127,19 @@ async def test_nothing_is_counted_twice(store: Weaviate, no_counting: Callable[[
         assert [known[:2] for known in again] == [known[:2] for known in first]
 
 
+async def test_what_was_forgotten_is_counted_again(store: Weaviate, no_counting: Callable[[], None]) -> None:
+    async with opened_anew(store) as index:
+        await index.apply("ns", puts(entry(1, scope=ALICE), entry(2, scope=BOB)), applied=2)
+        known = [numbers(await words(index, scope)) for scope in (ALICE, BOB)]
+        index.forget()
+        assert [numbers(await words(index, scope)) for scope in (ALICE, BOB)] == known
+        index.forget()
+        no_counting()
+        for scope in (ALICE, BOB):
+            with pytest.raises(AssertionError, match="counted again"):
+                await words(index, scope)
+
+
 async def test_a_server_counts_on_with_what_it_writes_itself(store: Weaviate, no_counting: Callable[[], None]) -> None:
     async with opened_anew(store) as index:
         await index.apply("ns", puts(*(entry(n, scope=ALICE, terms=("anna",)) for n in range(1, 5))), applied=4)

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from memoir_server.adapters.graph.sqlite import SqliteGraph
+from memoir_server.adapters.index.sqlite import SqliteIndex
 from memoir_server.domain.change import EventType
 from memoir_server.domain.embedding import EmbedKind, embedding_key
 from memoir_server.domain.errors import ConfirmTokenInvalid, FieldInvalid, ResetNotFound, ResetPlanStale
@@ -14,6 +16,7 @@ from memoir_server.domain.memory import Scope
 from memoir_server.domain.reset import Reset, ResetState, ResetTarget
 from memoir_server.domain.search import AsOf
 from memoir_server.domain.store import StoreKind
+from memoir_server.ports.projection import Projection
 from memoir_server.service.resets import PLAN_LIFE_US
 from tests.service.harness import ANA, BO, NS, Memoir, calling, knows
 
@@ -328,6 +331,18 @@ async def test_an_erasure_purges_vectors_from_cache_and_ledger(memoir: Memoir) -
     memoir.model.texts.clear()
     await memoir.embedder.embed(texts, kind=EmbedKind.DOCUMENT)
     assert sorted(memoir.model.texts) == sorted(texts)
+
+
+async def test_an_erasure_has_the_projections_forget(memoir: Memoir, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[type[Projection]] = []
+    for kind in (SqliteIndex, SqliteGraph):
+        monkeypatch.setattr(kind, "forget", lambda self: forgotten.append(type(self)), raising=False)
+    await memoir.create("Ana's secret")
+    await memoir.finished(await memoir.reset(ANA, include_history=False))
+    assert forgotten == []
+    await memoir.create("Ana's other secret")
+    await memoir.finished(await memoir.reset(ANA, include_history=True))
+    assert set(forgotten) == {SqliteIndex, SqliteGraph}
 
 
 async def test_an_erasure_forgets_the_answers_to_repeated_requests(memoir: Memoir) -> None:

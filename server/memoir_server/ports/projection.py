@@ -80,6 +80,10 @@ class Projection(ABC):
     async def ping(self) -> str:
         """Answers with the store's version. Raises StoreUnavailable."""
 
+    def forget(self) -> None:  # noqa: B027 - a projection may remember nothing
+        """Drops what lies in this process's memory of owners and their words, beyond what the next call needs: an
+        erasure asks every server for it. Never waits."""
+
     @abstractmethod
     async def ledger_id(self) -> str:
         """Ledger it follows; empty while it follows none."""

@@ -115,13 +115,16 @@ class Clearing:
         return True
 
     async def _purge_cache(self, reset: Reset) -> int:
-        """Purges the vectors of every removed text; returns how many there were."""
+        """Purges the vectors of every removed text, and what the projections remember in this process; returns how many
+        texts there were."""
         purged, after = 0, 0
         while versions := await self._ledger.removed_versions(
             reset.namespace, reset.reset_id, after=after, limit=BATCH
         ):
             await self._embedder.purge([version.indexed_text for version in versions])
             purged, after = purged + len(versions), versions[-1].revision
+        for projection in self._projections.values():
+            projection.forget()
         return purged
 
     async def _advance(self, reset: Reset, store: StoreKind, removed: int) -> Reset:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Final
 
@@ -41,11 +41,13 @@ _lost_counter = meter.create_counter(
 
 
 class Leases:
-    """Renews the leases of one server. `start`, then `stop`, once each."""
+    """Renews the leases of one server. `start`, then `stop`, once each. `forget` is called when they end without it:
+    drops what an erasure would ask this server to drop."""
 
-    def __init__(self, ledger: Ledger, embedder: Embedder) -> None:
+    def __init__(self, ledger: Ledger, embedder: Embedder, forget: Callable[[], None]) -> None:
         self._ledger = ledger
         self._embedder = embedder
+        self._forget = forget
         self._seconds = math.inf
         self._until = math.inf
         self._bounds: set[asyncio.Timeout] = set()
@@ -172,7 +174,7 @@ class Leases:
             if self._end is not None:
                 self._end.cancel()
             # An erasure waits for the servers that live; from then on not for this one.
-            self._end = loop.call_at(self._until, self._embedder.forget)
+            self._end = loop.call_at(self._until, self._forget)
         for bound in self._bounds:
             if not bound.expired():
                 bound.reschedule(loop.time() if late else self._until)

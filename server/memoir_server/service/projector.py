@@ -111,7 +111,7 @@ class Projector:
         self._clock = clock
         self._jitter = jitter
         self._stores: Mapping[StoreKind, Projection] = {StoreKind.INDEX: index, StoreKind.GRAPH: graph}
-        self.leases = Leases(ledger, embedder)
+        self.leases = Leases(ledger, embedder, self._forget)
         """This server's place among those that share the ledger."""
         self.reach = reach or Reach()
         """What searches know of the stores; it is told what is heard of them here."""
@@ -200,6 +200,12 @@ class Projector:
         """Drops the projection and replays it from the ledger. Raises StoreUnavailable."""
         async with self._alone(store, None):
             await self._recovery.rebuild(store)
+
+    def _forget(self) -> None:
+        """What this server remembers must not outlive its leases: nobody tells it of erasures any more."""
+        self._embedder.forget()
+        for projection in self._stores.values():
+            projection.forget()
 
     @asynccontextmanager
     async def _alone(self, store: StoreKind, namespace: str | None) -> AsyncIterator[None]:

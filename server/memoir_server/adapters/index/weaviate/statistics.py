@@ -82,7 +82,7 @@ class KnownStatistics:
         return owner in self._known
 
     def forget_all(self) -> None:
-        """Forgets everything: the store may have lost what it had acknowledged."""
+        """Forgets everything: the store may have lost what it had acknowledged, or an erasure asks for it."""
         self._known.clear()
         self._held = 0
 

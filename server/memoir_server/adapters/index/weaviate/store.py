@@ -95,6 +95,9 @@ class WeaviateIndex(MemoryIndex):
         meta = await self._connection.call(lambda client: client.get_meta())
         return f"Weaviate {meta['version']}"
 
+    def forget(self) -> None:
+        self._statistics.forget_all()
+
     async def ledger_id(self) -> str:
         return (await self._refreshed()).ledger_id
 
