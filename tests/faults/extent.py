@@ -7,7 +7,7 @@ import os
 ALL = os.environ.get("MEMOIR_FAULTS") == "all"
 SEED = int(os.environ.get("MEMOIR_FAULT_SEED", "20261121"))
 ROUNDS = int(os.environ.get("MEMOIR_FAULT_ROUNDS", "50" if ALL else "20"))
-KILLS = 24
+KILLS = 30
 """Kills at single steps of the embedded profile in a part run."""
 DISTRIBUTED_KILLS = 12
 """The same of the distributed profile."""

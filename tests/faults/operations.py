@@ -159,7 +159,7 @@ OPERATIONS = (
     Operation("create", _create),
     Operation("add", _add),
     Operation("infer", _infer),
-    Operation("infer later", _infer_later),
+    Operation("infer-later", _infer_later),
     Operation("update", _update),
     Operation("supersede", _supersede),
     Operation("delete", _delete),

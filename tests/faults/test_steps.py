@@ -44,4 +44,4 @@ async def test_a_kill_at_any_step_changes_nothing(
 def test_every_operation_is_recorded_down_to_the_stores() -> None:
     """The list of operations is the one the documentation promises."""
     names = [operation.name for operation in OPERATIONS]
-    assert names == ["create", "add", "infer", "infer later", "update", "supersede", "delete", "reset", "erasure"]
+    assert names == ["create", "add", "infer", "infer-later", "update", "supersede", "delete", "reset", "erasure"]
