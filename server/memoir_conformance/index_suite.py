@@ -128,6 +128,34 @@ class IndexSuite(IndexWords):
 
         run(open_index, check)
 
+    def test_a_replay_hides_nothing_meanwhile(self, open_index: OpenIndex) -> None:
+        """A server that starts replays what was written last, while others are asked."""
+        actions = [*puts(*(entry(r) for r in range(1, 61))), *(Retire(f"m{r}", r, 61) for r in range(1, 11))]
+
+        async def check(index: MemoryIndex) -> None:
+            await index.apply("ns", actions, applied=61)
+            replayed = False
+
+            async def ask_again_and_again() -> int:
+                rounds = 0
+                while not replayed or not rounds:
+                    words = await index.keyword("ns", ["anna"], ask())
+                    near = await index.dense("ns", VECTORS[0], ask())
+                    for columns in (words.columns, near.columns):
+                        assert columns.revision.tolist() == list(range(11, 61))
+                    assert (words.document_count, words.document_frequency.tolist()) == (50, [50])
+                    rounds += 1
+                    await asyncio.sleep(0)
+                return rounds
+
+            asking = asyncio.create_task(ask_again_and_again())
+            for _ in range(5):
+                await index.apply("ns", actions, applied=0)
+            replayed = True
+            assert await asking
+
+        run(open_index, check)
+
     @laws
     @given(actions=lives(), seed=st.integers(0, 99))
     def test_memories_may_be_applied_in_any_order(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from weaviate.classes.data import DataObject
+from weaviate.classes.query import MetadataQuery
 
 from memoir_conformance.index_model import DIMENSION, MODEL, VECTORS, OpenIndex, ask, cosine, entry, puts, select
 from memoir_conformance.index_suite import IndexSuite
@@ -334,6 +335,39 @@ async def test_damage_is_seen_and_strays_are_deleted(store: Weaviate) -> None:
         await tenant.data.update(uuid=whole.uuid, properties={"terms": ""})
         held = await index.scan("ns", Portion(), after=0, limit=9)
         assert sorted(h.searchable for h in held) == [False, True]
+
+
+async def test_a_replay_mends_what_is_not_whole(store: Weaviate) -> None:
+    """And leaves the rest where it is."""
+    prefix = new_prefix()
+    entries = [entry(r, terms=("anna", f"t{r}")) for r in range(1, 8)]
+    entries.append(entry(8, terms=()))
+    async with opened(store, prefix) as index, plain_client(store) as client:
+        await index.apply("ns", puts(*entries), applied=8)
+        tenant = client.collections.get((await collections_of(store, prefix))[0]).with_tenant("ns")
+        found = (await tenant.query.fetch_objects(include_vector=True)).objects
+        held = {int(str(each.properties["revision"])): each for each in found}
+        written = {each.uuid: each.metadata.last_update_time for each in await _timed(tenant)}
+        await tenant.data.update(uuid=held[1].uuid, properties={"terms": "anna"})
+        await tenant.data.update(uuid=held[2].uuid, properties={"valid_until": 3})
+        await tenant.data.update(uuid=held[3].uuid, properties={"retired": 4})
+        await tenant.data.update(uuid=held[4].uuid, properties={"user": "=bob="})
+        await tenant.data.update(uuid=held[5].uuid, vector=VECTORS[2].tolist())
+        await tenant.data.delete_by_id(held[6].uuid)
+        await tenant.data.insert(uuid=held[6].uuid, properties=held[6].properties)
+        await index.apply("ns", puts(*entries), applied=8)
+        words = await index.keyword("ns", ["anna", "t1"], ask(select(Scope("alice"))))
+        near = await index.dense("ns", VECTORS[0], ask(select(Scope("alice"))))
+        assert words.columns.revision.tolist() == list(range(1, 8))
+        assert words.document_frequency.tolist() == [7, 1]
+        assert near.columns.revision.tolist() == list(range(1, 9))
+        assert near.cosine == pytest.approx([cosine(e.vector, VECTORS[0]) for e in entries], abs=1.5e-6)
+        now = {each.uuid: each.metadata.last_update_time for each in await _timed(tenant)}
+        assert sorted(r for r, each in held.items() if now[each.uuid] == written[each.uuid]) == [7, 8]
+
+
+async def _timed(tenant: Any) -> Any:
+    return (await tenant.query.fetch_objects(return_metadata=MetadataQuery(last_update_time=True))).objects
 
 
 async def test_a_closed_index_and_a_wrong_key_say_so(store: Weaviate) -> None:

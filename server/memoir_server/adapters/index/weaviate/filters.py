@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
+from weaviate.classes.config import Property
 from weaviate.classes.query import Filter
 from weaviate.collections.classes.filters import _Filters
 
@@ -74,6 +75,20 @@ def removed(memory_id: str, until: int) -> Condition:
 def term(value: str) -> Condition:
     """Entries that hold a term."""
     return Filter.by_property("terms").contains_any([value])
+
+
+def every_term(values: Sequence[str]) -> Condition:
+    """Entries that hold all of the terms."""
+    return Filter.by_property("terms").contains_all(sorted(set(values)))
+
+
+def holding(prop: Property, values: Sequence[Any]) -> Condition:
+    """Entries with one of the values, in every index that the property has."""
+    named = Filter.by_property(prop.name)
+    listed = named.contains_any(sorted(set(values)))
+    if not prop.indexRangeFilters:
+        return listed
+    return listed & named.greater_or_equal(min(values)) & named.less_or_equal(max(values))
 
 
 def both(conditions: Sequence[Condition]) -> Condition:

@@ -87,10 +87,11 @@ def searching(
     limit: int,
     properties: Sequence[str],
     vector: str = "",
+    ids: bool = False,
     by: base_search_pb2.BM25 | base_search_pb2.NearVector | search_get_pb2.SortBy | None = None,
 ) -> search_get_pb2.SearchRequest:
     """The first `limit` objects by words, by vector, in order or as they come; `vector` names the one to be returned,
-    if any. No `tenant`: of a collection without."""
+    if any, `ids` asks for their ids. No `tenant`: of a collection without."""
     return search_get_pb2.SearchRequest(
         uses_123_api=True,
         uses_125_api=True,
@@ -100,7 +101,7 @@ def searching(
         limit=limit,
         filters=None if condition is None else _FilterToGRPC.convert(condition),
         properties=search_get_pb2.PropertiesRequest(non_ref_properties=properties),
-        metadata=search_get_pb2.MetadataRequest(vectors=[vector] if vector else []),
+        metadata=search_get_pb2.MetadataRequest(uuid=ids, vectors=[vector] if vector else []),
         bm25_search=by if isinstance(by, base_search_pb2.BM25) else None,
         near_vector=by if isinstance(by, base_search_pb2.NearVector) else None,
         sort_by=[by] if isinstance(by, search_get_pb2.SortBy) else [],

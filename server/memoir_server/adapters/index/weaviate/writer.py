@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
+from uuid import UUID
 
 from weaviate import WeaviateAsyncClient
 
@@ -22,6 +23,7 @@ from memoir_server.adapters.index.weaviate.schema import (
     read_result,
     tenant_name,
 )
+from memoir_server.adapters.index.weaviate.whole import Inspector
 from memoir_server.adapters.index.weaviate.wire import searching
 from memoir_server.domain.entry import IndexEntry, entry_id
 from memoir_server.domain.errors import StoreUnavailable
@@ -134,19 +136,24 @@ class Writer:
         return int(answer.successful)
 
     async def _put(self, batch: Sequence[IndexEntry]) -> None:
-        """Puts entries in place of those of the same versions.
+        """Puts entries in place of those of the same versions, but for those that are held whole.
 
-        What is held is deleted first: Weaviate takes an object equal to the one it has as done, but one it was killed
-        in the middle of may be stored and lack its place among the vectors.
+        What is held otherwise is deleted first: Weaviate takes an object equal to the one it has as done, but one it
+        was killed in the middle of may be stored and lack its place among the vectors.
         """
-        objects = [entry_object(self.namespace, entry) for entry in batch]
-        ids = [entry_id(self.namespace, entry.memory_id, entry.revision) for entry in batch]
-        same = filters.objects(ids)
-        if await self._held(same):
-            await self._delete(same)
-            self.changes.repeated()
         for entry in batch:
             self.changes.touch(entry.scope)
+        objects = [entry_object(self.namespace, entry) for entry in batch]
+        ids = [UUID(str(each.uuid)) for each in objects]
+        if held := await self._held(filters.objects(ids)):
+            self.changes.repeated()
+            whole = await Inspector(self.connection, self.collection, self.namespace).whole(objects)
+            left = [place for place, name in enumerate(ids) if name not in whole]
+            if len(whole) < len(held):
+                await self._delete(filters.objects([ids[place] for place in left]))
+            batch, objects = [batch[place] for place in left], [objects[place] for place in left]
+            if not batch:
+                return
         try:
             answer = await self._on_tenant(lambda tenant: tenant.data.insert_many(objects))
         except WeaviateRefused as all_of_them:
