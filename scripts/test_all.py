@@ -42,12 +42,18 @@ FIRST = (
     # Built before pytest: the golden tests drive the Node SDK as users get it, from dist/.
     Part("node", ("npm", "--prefix", "sdk-node", "test", "--silent")),
 )
+PYTEST = (".venv/bin/python", "-m", "pytest")
+ADAPTERS = "tests/conformance"
 LANES = (
-    (Part("pytest", (".venv/bin/python", "-m", "pytest", "-m", "not stores")),),
+    (
+        Part("pytest", (*PYTEST, "-m", "not stores")),
+        # Here, so that both lanes take about as long; by now the other one has fetched the stores.
+        Part("pytest of adapters on the real stores", (*PYTEST, "-m", "stores", ADAPTERS)),
+    ),
     (
         # Before the tests: the first build of Weaviate takes longer than any test may.
         Part("stores", (".venv/bin/python", "-m", "stores", "fetch")),
-        Part("pytest on the real stores", (".venv/bin/python", "-m", "pytest", "-m", "stores")),
+        Part("pytest on the real stores", (*PYTEST, "-m", "stores", f"--ignore={ADAPTERS}")),
     ),
 )
 EXAMPLES_ON_STORES = "4"
