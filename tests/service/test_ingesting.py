@@ -43,6 +43,8 @@ class Inferring:
     ledger: SqliteLedger
     clock: SetClock
     failures: list[Exception] = field(default_factory=list)
+    unkept: list[Exception] = field(default_factory=list)
+    """Raised instead of keeping messages."""
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     orders: list[Order] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -68,6 +70,8 @@ class Inferring:
     async def keep(
         self, order: Order, call: Call, why: str, *, ending: IngestionEnd | None = None, usage: Usage | None = None
     ) -> Committed:
+        if self.unkept:
+            raise self.unkept.pop(0)
         return await self._store(order, call, MemoryKind.EPISODE, ending)
 
     async def _store(self, order: Order, call: Call, kind: MemoryKind, ending: IngestionEnd | None) -> Committed:
@@ -268,6 +272,22 @@ async def test_a_defect_is_tried_a_few_times(shop: Workshop) -> None:
     over = await shop.over(ingestion_id, FAILED)
     assert "ZeroDivisionError" in over.error
     assert "secret" not in over.error
+    assert await shop.texts() == ["EPISODE about tea \x00"]
+
+
+async def test_messages_that_cannot_be_kept_wait_with_their_work(shop: Workshop) -> None:
+    shop.inferring.failures += [InferenceFailed("the model's answer is no answer") for _ in range(3)]
+    shop.inferring.unkept += [ZeroDivisionError("secret contents") for _ in range(2)]
+    ingestion_id = await shop.accept("tea")
+    await shop.ingesting.start()
+    delays = []
+    for attempts in (1, 2):
+        waiting = await shop.waiting(ingestion_id, attempts)
+        assert waiting.error == "the server could not end it: ZeroDivisionError"
+        delays.append(waiting.due - shop.clock.now())
+        shop.clock.advance(HOUR)
+    assert 1_000_000 <= delays[0] <= 2_000_000 <= delays[1]
+    await shop.over(ingestion_id, FAILED)
     assert await shop.texts() == ["EPISODE about tea \x00"]
 
 

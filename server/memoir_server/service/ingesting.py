@@ -206,10 +206,11 @@ class Ingesting:
             # It stays RUNNING, is claimed again, and then either begun again or found to be done.
             logger.warning("ingestion %s begins anew: %s", ingestion.ingestion_id, outage)
             await asyncio.sleep(LOOK_SECONDS)
-        except Exception:
-            # Like an outage: what the ledger says of it is what counts.
-            logger.exception("ingestion %s begins anew", ingestion.ingestion_id)
-            await asyncio.sleep(LOOK_SECONDS)
+        except Exception as defect:
+            # Not even its messages could be kept. Nothing is lost: it waits, and says why.
+            logger.exception("ingestion %s cannot be ended", ingestion.ingestion_id)
+            with suppress(IngestionLost, StoreUnavailable):
+                await self._postpone(ingestion, f"the server could not end it: {type(defect).__name__}", None)
         finally:
             _running.add(-1)
 
