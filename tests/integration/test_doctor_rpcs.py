@@ -397,7 +397,7 @@ async def test_a_rebuild_restores_everything(filled: Client, store: int) -> None
     damage(filled, file, f"DELETE FROM {table}")
     assert (await check(filled)).findings
     steps = await rebuild(filled, store, request_id="r-1")
-    # Seven changes; the creation of the deleted memory needs no replay, nor does the graph need one that states nothing.
+    # Seven changes; the creation of the deleted memory needs no replay, and one that states nothing none in the graph.
     replayed = 6 if store == common_pb2.STORE_KIND_INDEX else 5
     assert steps[-1] == (replayed, replayed)
     assert steps == sorted(set(steps))
