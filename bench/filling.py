@@ -14,7 +14,7 @@ from bench.batches import PROJECTIONS
 from bench.corpus import Corpus
 from bench.processes import ServerProcess, memoir_server
 from bench.vectors import vectors_of
-from memoir import Memoir
+from memoir import FreshnessTimeout, Memoir, StoreUnavailable
 from memoir.v1 import admin_pb2, admin_pb2_grpc, transfer_pb2, transfer_pb2_grpc
 from memoir_server.adapters.embedder.hashing import HashEmbedder
 from memoir_server.adapters.embedder.models import locate
@@ -74,6 +74,9 @@ def wait_indexed(process: ServerProcess, namespace: str) -> None:
     deadline = time.monotonic() + _INDEXED_SECONDS
     with Memoir(process.address, namespace=namespace, timeout=60) as client:
         revision = client.create("everything before this one is indexed", user_id="bench").write_revision
+        # A search waits in the server; asking how far it is would be work for it and all stores, ten times a second.
+        while time.monotonic() < deadline and not _answered(client, revision):
+            time.sleep(0.1)
     with grpc.insecure_channel(process.address) as channel:
         info = admin_pb2_grpc.AdminServiceStub(channel)
         while True:
@@ -83,6 +86,15 @@ def wait_indexed(process: ServerProcess, namespace: str) -> None:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"not indexed after {_INDEXED_SECONDS:g} s: {stores}")
             time.sleep(0.1)
+
+
+def _answered(client: Memoir, revision: int) -> bool:
+    """Whether a search that is to see the revision got its answer."""
+    try:
+        client.search("indexed", user_id="bench", graph_depth=0, min_revision=revision)
+    except (FreshnessTimeout, StoreUnavailable):
+        return False
+    return True
 
 
 def _import(channel: grpc.Channel, corpus: Corpus, model: str) -> None:

@@ -187,14 +187,14 @@ class DoctorSuite(LedgerFixtures):
         assert await ledger.watermark(INDEX, NS) == 4
 
     async def test_the_size_of_a_replay_and_what_is_left_of_it(self, ledger: Ledger) -> None:
-        assert await ledger.replay_size("nowhere") == 0
+        assert await ledger.replay_size(INDEX, "nowhere") == 0
         assert await ledger.backlog(INDEX, "nowhere", until=9) == 0
         await create(ledger, fact("a"), fact("b"))
         await delete(ledger, "b")
         await ledger.append_failure(NS, "a", "x", now=NOW, origin=ORIGIN)
         await ledger.complete(INDEX, NS, [1, 2, 3])
         assert await ledger.backlog(INDEX, NS, until=4) == 0
-        assert await ledger.replay_size(NS) == await ledger.requeue(INDEX, NS, after=0) == 2
+        assert await ledger.replay_size(INDEX, NS) == await ledger.requeue(INDEX, NS, after=0) == 2
         assert await ledger.backlog(INDEX, NS, until=4) == 2
         await ledger.complete(INDEX, NS, [3])
         assert await ledger.backlog(INDEX, NS, until=4) == 1

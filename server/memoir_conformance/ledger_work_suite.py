@@ -178,6 +178,22 @@ class WorkSuite(LedgerFixtures):
         assert await ledger.watermark(INDEX, NS) == 2
         assert await ledger.requeue(GRAPH, "nowhere", after=0) == 0
 
+    async def test_a_rebuild_of_the_graph_leaves_out_what_states_nothing(self, ledger: Ledger) -> None:
+        await create(ledger, fact("a"), rich("said"), fact("b"))
+        await update(ledger, "a", text="two")
+        await delete(ledger, "b")
+        await create(ledger, fact("c"))
+        assert await ledger.replay_size(GRAPH, NS) == 3
+        assert await ledger.replay_size(INDEX, NS) == 5
+        await ledger.complete(GRAPH, NS, [1, 2, 3, 4, 5, 6])
+        assert await ledger.requeue(GRAPH, NS, after=0) == 3
+        assert await due(ledger, GRAPH) == [2, 4, 5]
+        assert await ledger.watermark(GRAPH, NS) == 1
+        await ledger.complete(GRAPH, NS, [2, 4, 5])
+        assert await ledger.watermark(GRAPH, NS) == 6
+        assert await ledger.requeue(GRAPH, NS, after=5) == 0
+        assert await ledger.watermark(GRAPH, NS) == 6
+
     async def test_waiting_for_work(self, ledger: Ledger) -> None:
         waiting = asyncio.create_task(ledger.wait_for_work(10.0))
         await asyncio.sleep(0.01)

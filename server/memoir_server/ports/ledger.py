@@ -352,7 +352,8 @@ class Ledger(Ingestions):
     @abstractmethod
     async def requeue(self, store: StoreKind, namespace: str, *, after: int) -> int:
         """Makes the changes after a revision (0: all) of the versions that still exist, and of every later removal,
-        pending again; returns how many. With after=0 this is a rebuild from the ledger."""
+        pending again; returns how many. With after=0 this is a rebuild from the ledger. For the graph, versions that
+        began a memory and state nothing are left out: they leave no trace there."""
 
     @abstractmethod
     async def requeue_changes(self, store: StoreKind, namespace: str, revisions: Sequence[int]) -> None:
@@ -364,7 +365,7 @@ class Ledger(Ingestions):
         """Changes of `requeue_changes` that are not applied, or given up, since."""
 
     @abstractmethod
-    async def replay_size(self, namespace: str) -> int:
+    async def replay_size(self, store: StoreKind, namespace: str) -> int:
         """How many changes `requeue` of everything would make pending now."""
 
     @abstractmethod

@@ -20,7 +20,8 @@ class Arrivals:
         self._max_bytes = max_bytes
         self._waiting: list[bytes] = []
         self._bytes = 0
-        self._changed = asyncio.Condition()
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
         self._ended = False
 
     async def batches(self, stop: asyncio.Future[None]) -> AsyncGenerator[list[bytes]]:
@@ -41,23 +42,24 @@ class Arrivals:
     async def _read(self) -> None:
         try:
             async for message in self._messages:
-                async with self._changed:
-                    await self._changed.wait_for(self._has_room)
-                    self._waiting.append(message)
-                    self._bytes += len(message)
-                    self._changed.notify_all()
+                while not self._has_room():
+                    self._taken.clear()
+                    await self._taken.wait()
+                self._waiting.append(message)
+                self._bytes += len(message)
+                self._arrived.set()
         finally:
             self._ended = True
-            async with self._changed:
-                self._changed.notify_all()
+            self._arrived.set()
 
     def _has_room(self) -> bool:
         return len(self._waiting) < self._max_messages and self._bytes < self._max_bytes
 
     async def _take(self) -> list[bytes]:
         """What has arrived, at least one message; empty at the end."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self._waiting) or self._ended)
-            batch, self._waiting, self._bytes = self._waiting, [], 0
-            self._changed.notify_all()
+        while not self._waiting and not self._ended:
+            self._arrived.clear()
+            await self._arrived.wait()
+        batch, self._waiting, self._bytes = self._waiting, [], 0
+        self._taken.set()
         return batch

@@ -25,7 +25,7 @@ from memoir_server.rpc.tokens import ExportToken, Tokens, fingerprint
 from memoir_server.service.exporting import Exporting, ExportPlace, ExportSpec
 from memoir_server.service.importing import Importing, ImportItem, ImportResult, OnConflict
 
-BATCH_ITEMS = 100
+BATCH_ITEMS = 250
 """Most items that are committed together."""
 BATCH_BYTES = 4 << 20
 """Bytes of items waiting, beyond which no more are read; one batch holds at most one message more."""

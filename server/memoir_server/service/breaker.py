@@ -37,6 +37,11 @@ class Breaker:
             return BreakerState.CLOSED
         return BreakerState.HALF_OPEN if self._time() >= self._retry_at else BreakerState.OPEN
 
+    @property
+    def sound(self) -> bool:
+        """Whether the last attempt worked, or none was made."""
+        return not self._failures
+
     def delay(self) -> float:
         """Seconds to wait before the next attempt; 0 when one may be made now."""
         return max(0.0, self._retry_at - self._time()) if self._failures else 0.0

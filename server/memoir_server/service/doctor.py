@@ -166,7 +166,7 @@ class Doctor:
             StoreUnavailable: The ledger or the store does not answer.
         """
         until = (await self._ledger.head(namespace)).revision
-        outcome = _RebuildOutcome(await self._ledger.replay_size(namespace), until)
+        outcome = _RebuildOutcome(await self._ledger.replay_size(store, namespace), until)
         committed = await self._remember(namespace, call, outcome)
         duplicate = committed is not None and committed.replayed
         if committed is not None and duplicate:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from memoir_server.domain.change import Draft, EventType
+from memoir_server.domain.change import Draft, EventType, make_draft
 from memoir_server.domain.conversation import NewMemory
 from memoir_server.domain.embedding import EmbeddingModel, Vector, decode_vector, encode_vector
 from memoir_server.domain.errors import FieldInvalid, MemoirError, MemoryAlreadyExists
-from memoir_server.domain.memory import Memory
+from memoir_server.domain.memory import Memory, make_memory
 from memoir_server.domain.mutation import Decision, Mutation, ReadyVectors
 from memoir_server.domain.time import Instant
 from memoir_server.ports.clock import Clock
@@ -151,10 +151,10 @@ class _Judgement:
             result = self._judge(after, before)
             self.results[memory_id] = result
             if result.action is ImportAction.ADDED:
-                drafts.append(Draft(type=EventType.CREATED, memory_id=memory_id, after=after, reason=REASON))
+                drafts.append(make_draft(type=EventType.CREATED, memory_id=memory_id, after=after, reason=REASON))
             elif result.action is ImportAction.UPDATED:
                 drafts.append(
-                    Draft(type=EventType.UPDATED, memory_id=memory_id, before=before, after=after, reason=REASON)
+                    make_draft(type=EventType.UPDATED, memory_id=memory_id, before=before, after=after, reason=REASON)
                 )
         return drafts
 
@@ -183,7 +183,7 @@ def _imported(namespace: str, item: ImportItem, before: Memory | None, now: Inst
     said = new.create_time
     if said is None:
         said = now if before is None else before.create_time
-    return Memory(
+    return make_memory(
         namespace=namespace,
         memory_id=new.memory_id,
         text=new.text,

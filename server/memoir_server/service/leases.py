@@ -143,6 +143,18 @@ class Leases:
             await asyncio.sleep(POLL_SECONDS)
 
     @asynccontextmanager
+    async def offered(self, store: StoreKind, namespace: str) -> AsyncIterator[bool]:
+        """The same without waiting: inside, this server alone changes the namespace of the projection if it is told
+        True; False when another server has it. Raises StoreUnavailable and LeaseLost."""
+        async with self.within():
+            lease = await self._ledger.hold(store, namespace)
+            if lease is None:
+                yield False
+                return
+            async with self._released(lease):
+                yield True
+
+    @asynccontextmanager
     async def _released(self, lease: Lease) -> AsyncIterator[None]:
         linger = self.linger
         try:

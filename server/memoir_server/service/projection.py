@@ -49,18 +49,24 @@ def index_actions(work: Sequence[Work], vectors: Mapping[bytes, NDArray[np.float
 
 
 def graph_actions(work: Sequence[Work]) -> list[GraphAction]:
-    """Actions for the graph, in order. Versions that mention nothing leave no trace there."""
+    """Actions for the graph, in order. Versions that state nothing leave no trace there, and nothing is to be ended."""
     actions: list[GraphAction] = []
     for item in work:
         after = item.change.after
-        if item.live and after is not None and (after.entities or after.relations):
+        if item.live and after is not None and _states_something(after):
             actions.append(PutFacts(facts_of(after), retired=item.retired))
         if item.change.keep_facts and item.change.before is not None:
             # A graph that comes late (it was down, lost, or an old copy) never saw the version whose relations stay.
             actions.append(PutFacts(facts_of(item.change.before), source_removed=True))
-        if item.change.type is not EventType.CREATED:
-            actions.extend([_unlinked(item)] if _facts_taken_away(item) else _endings(item))
+        if _facts_taken_away(item):
+            actions.append(_unlinked(item))
+        elif item.change.type.removes or _states_something(item.change.before):
+            actions.extend(_endings(item))
     return actions
+
+
+def _states_something(memory: Memory | None) -> bool:
+    return memory is not None and bool(memory.entities or memory.relations)
 
 
 def _facts_taken_away(item: Work) -> bool:

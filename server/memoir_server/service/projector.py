@@ -41,6 +41,7 @@ from memoir_server.service.leases import Leases
 from memoir_server.service.projection import graph_actions, index_actions, versions_to_embed
 from memoir_server.service.reach import Reach
 from memoir_server.service.recovery import Recovery
+from memoir_server.service.telling import Telling
 
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer("memoir.projector")
@@ -119,6 +120,7 @@ class Projector:
         self._recovery = Recovery(ledger=ledger, index=index, graph=graph, embedder=embedder, leases=self.leases)
         self._recovered = dict.fromkeys(PROJECTIONS, _NEVER_RECOVERED)
         self._breakers: dict[StoreKind, Breaker] = {}
+        self._telling = Telling()
         self._applying: dict[StoreKind, asyncio.Lock] = {}
         self._held: dict[StoreKind, Sequence[Lease]] = dict.fromkeys(PROJECTIONS, ())
         self._most = dict.fromkeys(PROJECTIONS, BATCH)
@@ -355,7 +357,10 @@ class Projector:
                     await self._ledger.keep_vectors(namespace, self._embedder.model, fresh)
             else:
                 self.leases.check()
-                await self._graph.apply(namespace, graph_actions(work), applied=claim.applied)
+                said = graph_actions(work)
+                # Whether a store in trouble is back is found out by asking it.
+                if self._telling.needed(namespace, said) or self.reach.troubled or not self._breakers[store].sound:
+                    await self._graph.apply(namespace, said, applied=claim.applied)
             revisions = [item.change.revision for item in work]
             await self._ledger.complete(store, namespace, revisions, lease=claim.lease)
         _applied_counter.add(len(work), {"memoir.store": store.name.lower()})

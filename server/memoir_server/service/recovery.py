@@ -20,6 +20,9 @@ from memoir_server.service.leases import Leases
 
 logger = logging.getLogger(__name__)
 
+FAR = 10_000
+"""Revisions the graph's note may stay behind, by changes that say nothing, before a start moves it on."""
+
 
 class Recovery:
     """Replays the ledger into projections. Nothing else of this server may change a projection meanwhile."""
@@ -53,7 +56,17 @@ class Recovery:
                         await self.rebuild(store)
                 return
             if applied < await self._ledger.watermark(store, namespace):
-                await self._ledger.requeue(store, namespace, after=applied)
+                await self._requeue_after(store, namespace, applied)
+
+    async def _requeue_after(self, store: StoreKind, namespace: str, applied: int) -> None:
+        if await self._ledger.requeue(store, namespace, after=applied) or store is not StoreKind.GRAPH:
+            return
+        # The graph hears of nothing that says nothing (`telling.py`). Now and then it is told how far that goes, so
+        # that starting does not take the longer the longer nothing was said.
+        if await self._ledger.watermark(store, namespace) >= applied + FAR:
+            async with self._leases.offered(store, namespace) as ours:
+                if ours:
+                    await self._graph.apply(namespace, [], applied=await self._ledger.watermark(store, namespace))
 
     async def rebuild(self, store: StoreKind) -> None:
         """Drops the projection, which must be held, and replays it from the ledger. Raises StoreUnavailable."""

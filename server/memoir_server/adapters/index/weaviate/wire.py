@@ -1,7 +1,8 @@
 """Questions to Weaviate's gRPC interface, in the messages of weaviate-client and without what it builds around them.
 
 The client's own query makes some ten objects of every one found and a list of Python floats of every vector; of a
-search that was most of the time spent on this side. Writes and everything that is rare go through the client.
+search that was most of the time spent on this side. Objects are put this way too (`putting.py`); what is rare goes
+through the client.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
 from weaviate.collections.filters import _FilterToGRPC
-from weaviate.proto.v1 import aggregate_pb2, base_search_pb2, search_get_pb2, weaviate_pb2_grpc
+from weaviate.proto.v1 import aggregate_pb2, base_search_pb2, batch_pb2, search_get_pb2, weaviate_pb2_grpc
 
 from memoir_server.adapters.index.weaviate.filters import Condition
 
@@ -62,6 +63,11 @@ class Wire:
     async def aggregate(self, request: aggregate_pb2.AggregateRequest) -> aggregate_pb2.AggregateReply:
         """Counts and sums. Raises grpc.aio.AioRpcError."""
         reply: aggregate_pb2.AggregateReply = await self._asked(self._stub.Aggregate, request)
+        return reply
+
+    async def put(self, request: batch_pb2.BatchObjectsRequest) -> batch_pb2.BatchObjectsReply:
+        """Puts objects by their ids; what is against single ones is in the answer. Raises grpc.aio.AioRpcError."""
+        reply: batch_pb2.BatchObjectsReply = await self._asked(self._stub.BatchObjects, request)
         return reply
 
     async def _asked(self, method: Callable[..., Awaitable[T]], request: Any) -> T:

@@ -15,6 +15,7 @@ from memoir_server.adapters.index.weaviate import filters
 from memoir_server.adapters.index.weaviate.changes import Changes
 from memoir_server.adapters.index.weaviate.connection import STORE, Connection, NothingThere, WeaviateRefused, refusal
 from memoir_server.adapters.index.weaviate.filters import Condition
+from memoir_server.adapters.index.weaviate.putting import put_objects
 from memoir_server.adapters.index.weaviate.schema import (
     EVERYTHING,
     MOST_RESULTS,
@@ -31,7 +32,7 @@ from memoir_server.domain.memory import NEVER
 from memoir_server.ports.index import IndexAction, Put
 from memoir_server.ports.projection import Remove, Retire
 
-BATCH: Final = 200
+BATCH: Final = 500
 """Entries per request."""
 _REMOVALS: Final = 100
 """Memories one deletion names."""
@@ -155,13 +156,13 @@ class Writer:
             if not batch:
                 return
         try:
-            answer = await self._on_tenant(lambda tenant: tenant.data.insert_many(objects))
+            refused = await put_objects(self.connection, self.collection, self.namespace, objects)
         except WeaviateRefused as all_of_them:
             raise _refused(batch, range(len(batch)), str(all_of_them)) from all_of_them
-        if answer.errors:
+        if refused:
             await self.connection.require_ready()
         # Errors of single objects are returned, not raised.
-        errors = {index: refusal(error.message) for index, error in answer.errors.items()}
+        errors = {index: refusal(said) for index, said in refused.items()}
         for outage in errors.values():
             if not isinstance(outage, WeaviateRefused):
                 raise outage

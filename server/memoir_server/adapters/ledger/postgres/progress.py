@@ -53,9 +53,14 @@ ORDER BY f.key
 """
 _NEEDLESS: Final = (
     "SELECT e.key - %s AS revision FROM events e LEFT JOIN versions v ON v.key = e.key WHERE e.key > %s "
-    f"AND e.key <= %s AND e.type NOT IN (4, 5) AND (v.gone IS NULL OR v.gone = {REMOVED})"
+    f"AND e.key <= %s AND e.type NOT IN (4, 5) AND (v.gone IS NULL OR v.gone = {REMOVED}"
 )
-"""Revisions of a range that a replay leaves out: changes whose version no longer exists, and no removals."""
+_NEEDLESS_BY_STORE: Final = {
+    StoreKind.INDEX: _NEEDLESS + ")",
+    StoreKind.GRAPH: _NEEDLESS + " OR e.type = 1 AND NOT v.has_facts)",
+}
+"""Revisions of a range that a replay leaves out: changes whose version no longer exists, and no removals; for the
+graph also beginnings of memories that state nothing."""
 
 
 def ranges(revisions: Iterable[int]) -> str:
@@ -195,7 +200,7 @@ def skip(transaction: Transaction, ns: int, revisions: Sequence[int]) -> None:
 async def requeue(transaction: Transaction, store: StoreKind, ns: int, head: int, after: int) -> int:
     """Makes changes after a revision pending again; the namespace must be locked, so that no commit comes between."""
     rows = await transaction.fetch(
-        f"WITH needless AS MATERIALIZED ({_NEEDLESS}), "
+        f"WITH needless AS MATERIALIZED ({_NEEDLESS_BY_STORE[store]}), "
         "kept AS MATERIALIZED (SELECT coalesce(range_agg(int8range(revision, revision + 1)), '{}') AS ranges, "
         "count(*) AS number FROM needless) "
         "UPDATE cursors c SET done = c.done * int8multirange(int8range(0, %s + 1)) + kept.ranges, applied = "
@@ -245,9 +250,10 @@ def counting_backlog(store: StoreKind, ns: int, until: int) -> Statement:
     )
 
 
-def counting_replay(ns: int, head: int) -> Statement:
+def counting_replay(store: StoreKind, ns: int, head: int) -> Statement:
     """Changes that a replay of everything leaves out."""
-    return f"SELECT count(*) FROM ({_NEEDLESS}) AS needless", (key_of(ns, 0), key_of(ns, 0), key_of(ns, head))
+    needless = _NEEDLESS_BY_STORE[store]
+    return f"SELECT count(*) FROM ({needless}) AS needless", (key_of(ns, 0), key_of(ns, 0), key_of(ns, head))
 
 
 def exceptions_of(store: StoreKind, ns: int, kind: str) -> tuple[str, tuple[Any, ...]]:

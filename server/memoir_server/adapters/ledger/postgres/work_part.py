@@ -176,12 +176,12 @@ class WorkPart(ServerPart):
             return frozenset()
         return frozenset(revision_of(key) for (key,) in await self._fetch(progress.exceptions_of(store, ns, "again")))
 
-    async def replay_size(self, namespace: str) -> int:
+    async def replay_size(self, store: StoreKind, namespace: str) -> int:
         ns = await self._database.number(namespace)
         if ns is None:
             return 0
         head = (await self.head(namespace)).revision
-        return head - await self._number_of(progress.counting_replay(ns, head))
+        return head - await self._number_of(progress.counting_replay(store, ns, head))
 
     async def backlog(self, store: StoreKind, namespace: str, *, until: int) -> int:
         ns = await self._database.number(namespace)

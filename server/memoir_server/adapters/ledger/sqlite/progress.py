@@ -216,10 +216,13 @@ class Progress:
     def requeue(self, transaction: Transaction, store: StoreKind, row: NamespaceRow, after: int) -> int:
         """Makes changes after a revision pending again; runs on the writer, so that no commit comes between."""
         current = transaction.namespace(row.name) or row
-        skipped = needless(transaction.connection, row.ns, after, current.head.revision)
+        skipped = needless(transaction.connection, store, row.ns, after, current.head.revision)
         connection = transaction.connection
         applied = connection.execute("SELECT applied FROM cursors WHERE store = ? AND ns = ?", (int(store), row.ns)).get
-        _write_place(connection, store, row.ns, min(applied or 0, after))
+        place = min(applied or 0, after)
+        while place >= after and place + 1 in skipped:
+            place += 1
+        _write_place(connection, store, row.ns, place)
         connection.execute(
             "DELETE FROM exceptions WHERE store = ? AND key > ? AND key <= ?",
             (int(store), key_of(row.ns, after), key_of(row.ns, MAX_REVISION)),
@@ -276,11 +279,13 @@ class Progress:
         return self._places.setdefault((store, ns), _Place())
 
 
-def needless(connection: apsw.Connection, ns: int, after: int, until: int) -> set[int]:
-    """Revisions of a range that a replay leaves out: changes whose version no longer exists, and no removals."""
+def needless(connection: apsw.Connection, store: StoreKind, ns: int, after: int, until: int) -> set[int]:
+    """Revisions of a range that a replay leaves out: changes whose version no longer exists, and no removals; for the
+    graph also beginnings of memories that state nothing."""
+    silent = "OR e.type = 1 AND NOT v.has_facts" if store is StoreKind.GRAPH else ""
     rows = connection.execute(
         "SELECT e.key FROM events e LEFT JOIN versions v ON v.key = e.key WHERE e.key > ? AND e.key <= ? "
-        f"AND e.type NOT IN (4, 5) AND (v.gone IS NULL OR v.gone = {REMOVED})",
+        f"AND e.type NOT IN (4, 5) AND (v.gone IS NULL OR v.gone = {REMOVED} {silent})",
         (key_of(ns, after), key_of(ns, until)),
     )
     return {revision_of(key) for (key,) in rows}

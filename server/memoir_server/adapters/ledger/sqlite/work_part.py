@@ -141,12 +141,13 @@ class WorkPart(LedgerPart):
         row = self._opened.heads.row(namespace)
         return frozenset() if row is None else self._opened.progress.requeued(store, row)
 
-    async def replay_size(self, namespace: str) -> int:
+    async def replay_size(self, store: StoreKind, namespace: str) -> int:
         row = self._opened.heads.row(namespace)
         if row is None:
             return 0
         head = row.head.revision
-        return head - len(await self._opened.readers.run(lambda connection: needless(connection, row.ns, 0, head)))
+        left_out = await self._opened.readers.run(lambda connection: needless(connection, store, row.ns, 0, head))
+        return head - len(left_out)
 
     async def backlog(self, store: StoreKind, namespace: str, *, until: int) -> int:
         row = self._opened.heads.row(namespace)
