@@ -27,6 +27,7 @@ class Options:
     write_batches: int
     write_rounds: int
     writers: int
+    ready_writers: int
     threads: int
     searches: int
     adds: int
@@ -57,6 +58,7 @@ DEFAULTS = Options(
     write_batches=12,
     write_rounds=5,
     writers=4,
+    ready_writers=16,
     threads=os.cpu_count() or 1,
     searches=150,
     adds=200,
@@ -78,7 +80,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "batch": "memories per batch",
         "write_batches": "batches per round of the writes section",
         "write_rounds": "rounds of the writes section",
-        "writers": "batches in flight",
+        "writers": "batches in flight while texts are embedded",
+        "ready_writers": "batches in flight with ready vectors",
         "threads": "embedding threads, ours and the bare embedder's",
         "searches": "pairs of searches of the streaming section",
         "adds": "users of the inference section, two adds each",

@@ -252,14 +252,16 @@ def _writes(rows: Sequence[WriteRow], options: Options) -> str:
     return f"""
 ## Writes
 
-`BatchCreateMemories` of {options.batch}, durability INDEXED, {options.writers} batches in flight, each with a
-`request_id`. The clock stops when the last answer is there and everything is indexed; "answered early" counts
-memories whose answer came before that and said ACCEPTED, as it does after 2 s. The ledger syncs every commit.
+`BatchCreateMemories` of {options.batch}, durability INDEXED, {options.writers} batches in flight
+({options.ready_writers} with ready vectors), each with a `request_id`. The clock stops when the last answer
+is there and everything is indexed; "answered early" counts memories whose answer came before that and said ACCEPTED,
+as it does after 2 s. The ledger syncs every commit.
 
 * *Texts never seen*: model {options.model}; the bare embedder is the server's own class in a process of its own, with
   the same texts, batches, batches in flight and threads. Every round has new texts.
 * *Ready vectors*: the same texts in a namespace that has none of them, so that the embedding cache holds every vector
-  and nothing is computed. All else is as in a first write: the ledger keeps the vector again, the index takes it.
+  and nothing is computed. All else is as in a first write: the ledger keeps the vector again, the index takes it. With
+  {options.ready_writers} batches in flight more of them share a commit.
 
 {table}"""
 

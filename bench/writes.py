@@ -1,7 +1,8 @@
 """BatchCreateMemories until everything is indexed: texts never seen beside the bare embedder, then ready vectors.
 
 Ready vectors: the same texts are stored once more, in a namespace that has none of them. Their vectors are in the
-embedding cache, so nothing is embedded; everything else of a first write is done again.
+embedding cache, so nothing is embedded; everything else of a first write is done again. More batches are in flight
+then: where nothing waits for an embedder, what the ledger commits and the index takes together decides.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def measure(process: ServerProcess, options: Options, threads: int, say: Progres
         say(f"new texts, {threads} threads, round {turn + 1} of {len(rounds)}")
         bare = _bare(options, threads, texts)
         before = process.cpu_seconds()
-        result = _write(process, f"new-{threads}-{turn}", texts, options)
+        result = _write(process, f"new-{threads}-{turn}", texts, options, options.writers)
         cpu.append((process.cpu_seconds() - before) / len(texts))
         late += result.not_indexed
         pairs.append((len(texts) / bare, len(texts) / result.seconds))
@@ -59,7 +60,7 @@ def _ready(process: ServerProcess, options: Options, threads: int, texts: Sequen
     for turn in range(options.write_rounds + 1):
         say(f"ready vectors, {threads} threads, " + (f"round {turn} of {options.write_rounds}" if turn else "warming"))
         before = process.cpu_seconds()
-        result = _write(process, f"ready-{threads}-{turn}", texts, options)
+        result = _write(process, f"ready-{threads}-{turn}", texts, options, options.ready_writers)
         if turn:
             rates.append(len(texts) / result.seconds)
             cpu.append((process.cpu_seconds() - before) / len(texts))
@@ -91,14 +92,16 @@ def _bare(options: Options, threads: int, texts: Sequence[str]) -> float:
     return float(_client("bench.embedding", asdict(job)))
 
 
-def _write(process: ServerProcess, namespace: str, texts: Sequence[str], options: Options) -> batches.Result:
+def _write(
+    process: ServerProcess, namespace: str, texts: Sequence[str], options: Options, in_flight: int
+) -> batches.Result:
     job = batches.Job(
         target=process.address,
         namespace=namespace,
         texts=list(texts),
         users=_USERS,
         batch=options.batch,
-        in_flight=options.writers,
+        in_flight=in_flight,
     )
     return batches.Result(**_client("bench.batches", asdict(job)))
 

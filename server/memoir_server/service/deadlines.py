@@ -24,21 +24,28 @@ class Deadline:
 
 
 class Deadlines:
-    """Deadlines of the work in hand, which may nest. Times are readings of the event loop's clock, in seconds."""
+    """Deadlines of the work in hand, which may nest. Times are readings of the event loop's clock, in seconds. All its
+    work runs on one event loop."""
 
     def __init__(self) -> None:
         self._in_hand: set[Deadline] = set()
         self._ticking = False
+        self._known_loop: asyncio.AbstractEventLoop | None = None
+
+    def now(self) -> float:
+        """A reading of the event loop's clock."""
+        return self._loop.time()
 
     def enter(self, at: float) -> Deadline:
         """From `at` on the current task is cancelled, once. `leave` must follow."""
-        task = asyncio.current_task()
+        loop = self._loop
+        task = asyncio.current_task(loop)
         assert task is not None
         deadline = Deadline(at, task)
         self._in_hand.add(deadline)
         if not self._ticking:
             self._ticking = True
-            asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+            loop.call_later(TICK_SECONDS, self._tick)
         return deadline
 
     def leave(self, deadline: Deadline) -> None:
@@ -47,8 +54,17 @@ class Deadlines:
         if deadline.expired:
             deadline.task.uncancel()
 
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        # Asked for once: in CPython 3.11 each asking is a system call, and what a processor had learned of the way
+        # through a call is gone after one.
+        loop = self._known_loop
+        if loop is None:
+            loop = self._known_loop = asyncio.get_running_loop()
+        return loop
+
     def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         now = loop.time()
         for deadline in [d for d in self._in_hand if d.at <= now]:
             self._in_hand.discard(deadline)

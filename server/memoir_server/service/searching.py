@@ -208,7 +208,7 @@ class Search:
                     span.set_status(StatusCode.ERROR, str(refusal))
                     return _failure_report(phase, refusal, started)
                 end = self._call.deadline - PHASE_RESERVE_SECONDS
-                bound = asyncio.get_running_loop().time() + reach.phase_seconds
+                bound = self._deadlines.now() + reach.phase_seconds
                 asked = gathering.waited_for(phase)
                 timer = self._deadlines.enter(min(end, bound))
                 try:

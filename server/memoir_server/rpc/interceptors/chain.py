@@ -91,9 +91,7 @@ class Chain:
                 limits.enter(principal.actor.principal, watch=False)
                 entered = True
                 remaining = _remaining(context)
-                deadline = asyncio.get_running_loop().time() + (
-                    DEFAULT_DEADLINE_SECONDS if remaining is None else remaining
-                )
+                deadline = deadlines.now() + (DEFAULT_DEADLINE_SECONDS if remaining is None else remaining)
                 request, incoming = self._prepare(method, data, principal, record, deadline)
                 timer = deadlines.enter(_cut_off(deadline, remaining))
                 response = await handle(request, incoming)
@@ -132,9 +130,7 @@ class Chain:
                 self._limits.enter(principal.actor.principal, watch=watch)
                 entered = True
                 remaining = _remaining(context)
-                deadline = asyncio.get_running_loop().time() + (
-                    DEFAULT_DEADLINE_SECONDS if remaining is None else remaining
-                )
+                deadline = self._deadlines.now() + (DEFAULT_DEADLINE_SECONDS if remaining is None else remaining)
                 request, incoming = self._prepare(method, data, principal, record, deadline)
                 if remaining is not None or not watch:
                     timer = self._deadlines.enter(_cut_off(deadline, remaining))

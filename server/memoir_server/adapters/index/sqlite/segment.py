@@ -308,19 +308,18 @@ class Segment:
 
     def postings(self, terms: Sequence[str]) -> Postings:
         """Postings of the terms, rows gone included; copies, so that the segment may grow meanwhile."""
-        packed = array("q")
-        counts = np.zeros(len(terms), dtype=np.int64)
-        for place, term in enumerate(terms):
+        pieces: list[array[int]] = []
+        counts: list[int] = []
+        for term in terms:
             known = self._postings.get(term)
             if known is None:
+                counts.append(0)
                 continue
-            if isinstance(known, int):
-                packed.append(known)
-                counts[place] = 1
-            else:
-                packed.extend(known)
-                counts[place] = len(known)
-        return Postings(counts, np.frombuffer(packed, dtype=np.int64) if packed else np.empty(0, dtype=np.int64))
+            piece = array("q", (known,)) if isinstance(known, int) else known
+            pieces.append(piece)
+            counts.append(len(piece))
+        packed = np.frombuffer(bytearray().join(pieces), dtype=np.int64) if pieces else np.empty(0, dtype=np.int64)
+        return Postings(np.array(counts, dtype=np.int64), packed)
 
     def scope_codes(self, scope: Scope) -> ScopeCodes:
         """Codes of the scope's agent and session, as far as it names them."""
