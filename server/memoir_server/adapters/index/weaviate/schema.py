@@ -40,9 +40,6 @@ _decode: Final[Callable[[str], Columns]] = msgspec.json.Decoder(Columns).decode
 _decode_all: Final[Callable[[str], list[Columns]]] = msgspec.json.Decoder(list[Columns]).decode
 _EXACT_BELOW: Final = 40_000
 """Entries a query allows, up to which vectors are compared one by one; beyond it the graph of HNSW is walked."""
-_CONSTRUCTION: Final = 64
-"""Neighbours looked at when an entry is put into that graph: half of what Weaviate takes by itself, and up to a third
-less work per entry. Searches look at some 500, which finds the best ten all the same (docs/stores.md)."""
 _PLAIN_TENANT: Final = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]{0,63}")
 
 
@@ -112,7 +109,6 @@ def exact_vectors() -> Any:
         vector_index_config=Configure.VectorIndex.hnsw(
             distance_metric=VectorDistances.DOT,
             flat_search_cutoff=_EXACT_BELOW,
-            ef_construction=_CONSTRUCTION,
             quantizer=Configure.VectorIndex.Quantizer.none(),
         )
     )
