@@ -101,6 +101,9 @@ MISSING, ORPHANED, STALE = FindingKind.MISSING, FindingKind.ORPHANED, FindingKin
         (situation(), version(5), held(5, memory_id="other"), 0, [ORPHANED, MISSING]),
         (situation(), version(5, 9), held(5), 0, [STALE]),
         (situation(), version(5, 11), held(5), 0, []),
+        # The head was read before the commit of revision 21, the version after it.
+        (situation(), version(5, 21), held(5), 0, []),
+        (situation(), None, held(5), 21, []),
         (situation(), version(5, 11), held(5, 11), 0, []),
         (situation(), version(5, 11), held(5, 7), 0, [STALE]),
         (situation(), version(5), held(5, 7), 0, [STALE]),

@@ -33,8 +33,12 @@ class Situation:
     model: EmbeddingModel
 
     def behind(self, revision: int) -> bool:
-        """Whether the change of that revision is still to be applied."""
-        return self.watermark < revision <= self.head or revision in self.again
+        """Whether the change of that revision is still to be applied. NEVER is none.
+
+        A revision that the ledger's rows name counts even beyond `head`: a reader may see a commit a moment before the
+        ledger says that it is its newest.
+        """
+        return self.watermark < revision < NEVER or revision in self.again
 
     @property
     def name(self) -> str:
