@@ -56,8 +56,7 @@ class Deadlines:
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
-        # Asked for once: in CPython 3.11 each asking is a system call, and what a processor had learned of the way
-        # through a call is gone after one.
+        # Asked for once: in CPython 3.11 each asking is a system call.
         loop = self._known_loop
         if loop is None:
             loop = self._known_loop = asyncio.get_running_loop()

@@ -80,8 +80,7 @@ class Evidence:
     def with_keyword(self, candidates: KeywordCandidates) -> Evidence:
         """Adds what the keyword arm found; the statistics and frequencies of an earlier call are replaced."""
         table, own, added = self._in_one_table(candidates.table, candidates.rows)
-        rows, cosine, frequency = added, np.empty(len(added)), candidates.frequency
-        cosine.fill(np.nan)
+        rows, cosine, frequency = added, np.full(len(added), np.nan), candidates.frequency
         if len(own):
             rows, cosine, frequency = self._joined(table, own, added, cosine, frequency, of_added=True)
         return make_evidence(
